@@ -1,0 +1,1 @@
+"""Datasets: files into records, records into batches. No model code."""

@@ -1,0 +1,1 @@
+"""Layers: the boxes' functions in Keras clothes, and the localization head."""
