@@ -1,5 +1,17 @@
 """Boxes: pure functions on tensors of shape (..., 4), any rank, any backend."""
 
 from keras_localize.boxes.formats import area, clip, convert
+from keras_localize.boxes.overlap import ciou, diou, giou, iou
+from keras_localize.boxes.square import from_square, to_square
 
-__all__ = ["area", "clip", "convert"]
+__all__ = [
+    "area",
+    "ciou",
+    "clip",
+    "convert",
+    "diou",
+    "from_square",
+    "giou",
+    "iou",
+    "to_square",
+]

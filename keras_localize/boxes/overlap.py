@@ -1,0 +1,276 @@
+"""How much two boxes overlap: IoU and its generalisations, paired.
+
+All four measures need only how the boxes lie on each axis (`Axis`): the two lengths,
+their overlap and their hull (the shortest interval that holds both, a side of the
+smallest enclosing box). `meet` finds these once; a measure is three lines of
+arithmetic on two of them, each length divided by its hull first, so that neither
+coordinates of 1e38 nor sides of 1e-20 leave the range of float32.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from keras import backend, ops
+
+from keras_localize.boxes.formats import as_boxes, check_format, to_corners
+
+# Coordinates are scaled by this power of two, which changes no measure, so that sums
+# and differences of the largest floats stay finite.
+SCALE = 2.0**-6
+# Below this length (in the unit of the coordinates) gradients no longer grow like
+# 1 / length: no box is resolved so finely, and a gradient of 1e7 ends a training.
+RESOLUTION = 1e-3
+# Stands in for a divisor of 0; its square is still a float32.
+TINY = 1e-15
+
+
+def iou(boxes1, boxes2, bounding_box_format="rel_xyxy"):
+    """Intersection over union of each pair of boxes.
+
+    The boxes are paired: the first of `boxes1` with the first of `boxes2`, and so on.
+    For all pairs of two sets, give them axes that broadcast.
+
+    No constant is added to the union, so that small relative boxes are not biased:
+    `iou(b, b)` is 1 down to sides of 1e-20. The gradient is 0 for boxes that do not
+    overlap; use `giou`, `diou` or `ciou` to train. Where a pair is smaller than 1e-3
+    (in the unit of the coordinates) the gradient is damped in proportion, so that it
+    is bounded for any finite input.
+
+    Args:
+        boxes1: tensor of shape `(..., 4)`.
+        boxes2: tensor of shape `(..., 4)`; its leading axes broadcast with those of
+            `boxes1`.
+        bounding_box_format: format of both; see `convert`. Relative formats are
+            taken as coordinates of the unit square.
+
+    Returns:
+        Tensor of shape `(...)` in `[0, 1]`, float64 if a box is, else float32. A box
+        with an inverted side is empty, and an empty box has an IoU of 0.
+
+    Raises:
+        ValueError: for an unknown format or a last axis that is not 4.
+
+    Example:
+
+    >>> from keras_localize import boxes
+    >>> truth = [[0, 0, 2, 2], [0, 0, 2, 2]]
+    >>> found = [[0, 0, 1, 2], [3, 0, 5, 2]]
+    >>> np.asarray(boxes.iou(truth, found, "xyxy")).tolist()
+    [0.5, 0.0]
+    """
+    return _paired("iou", boxes1, boxes2, bounding_box_format)
+
+
+def giou(boxes1, boxes2, bounding_box_format="rel_xyxy"):
+    """Generalised IoU: IoU less the empty share of the enclosing box.
+
+    `IoU - (C - U) / C`, with U the union and C the smallest box that encloses both:
+    it tells how far apart disjoint boxes are. Arguments, dtypes and gradients as for
+    `iou`.
+
+    Reference: [Rezatofighi et al., 2019](https://arxiv.org/abs/1902.09630)
+
+    Args:
+        boxes1: tensor of shape `(..., 4)`.
+        boxes2: tensor of shape `(..., 4)`.
+        bounding_box_format: format of both; see `convert`.
+
+    Returns:
+        Tensor of shape `(...)` in `[-1, 1]`, never above the IoU.
+
+    Raises:
+        ValueError: for an unknown format or a last axis that is not 4.
+
+    Example:
+
+    >>> from keras_localize import boxes
+    >>> truth = [[0, 0, 1, 1], [0, 0, 1, 1]]
+    >>> found = [[1, 0, 2, 1], [3, 0, 4, 1]]
+    >>> np.asarray(boxes.giou(truth, found, "xyxy")).tolist()
+    [0.0, -0.5]
+    """
+    return _paired("giou", boxes1, boxes2, bounding_box_format)
+
+
+def diou(boxes1, boxes2, bounding_box_format="rel_xyxy"):
+    """Distance IoU: IoU less the squared distance of the centres.
+
+    `IoU - d^2 / c^2`, with d the distance of the centres and c the diagonal of the
+    smallest box that encloses both. Arguments, dtypes and gradients as for `iou`.
+
+    Reference: [Zheng et al., 2020](https://arxiv.org/abs/1911.08287)
+
+    Args:
+        boxes1: tensor of shape `(..., 4)`.
+        boxes2: tensor of shape `(..., 4)`.
+        bounding_box_format: format of both; see `convert`.
+
+    Returns:
+        Tensor of shape `(...)` in `[-1, 1]`, never above the IoU.
+
+    Raises:
+        ValueError: for an unknown format or a last axis that is not 4.
+
+    Example:
+
+    >>> from keras_localize import boxes
+    >>> value = boxes.diou([-1, -1, 1, 1], [0, 0, 1, 1], "xyxy")
+    >>> round(float(value), 4)
+    0.1875
+    """
+    return _paired("diou", boxes1, boxes2, bounding_box_format)
+
+
+def ciou(boxes1, boxes2, bounding_box_format="rel_xyxy"):
+    """Complete IoU: DIoU less a term for the aspect ratios.
+
+    `DIoU - alpha * v` with `v = 4 / pi^2 (atan w1/h1 - atan w2/h2)^2` and
+    `alpha = v / (1 - IoU + v)`. No gradient flows through alpha, as in the paper. A
+    box of no size counts as square. Arguments, dtypes and gradients as for `iou`.
+
+    Reference: [Zheng et al., 2020](https://arxiv.org/abs/1911.08287)
+
+    Args:
+        boxes1: tensor of shape `(..., 4)`.
+        boxes2: tensor of shape `(..., 4)`.
+        bounding_box_format: format of both; see `convert`.
+
+    Returns:
+        Tensor of shape `(...)` in `[-2, 1]`, never above the DIoU.
+
+    Raises:
+        ValueError: for an unknown format or a last axis that is not 4.
+
+    Example:
+
+    >>> from keras_localize import boxes
+    >>> value = boxes.ciou([0, 0, 2, 2], [0, 0, 2, 1], "xyxy")
+    >>> round(float(value), 4)
+    0.4655
+    """
+    return _paired("ciou", boxes1, boxes2, bounding_box_format)
+
+
+# --- for the rest of the package ---
+
+
+class Axis(NamedTuple):
+    """How two intervals lie on one axis: tensors of shape (...)."""
+
+    length1: Any
+    length2: Any
+    overlap: Any  # 0 where they are disjoint
+    hull: Any
+    offset: Any  # twice the distance of the centres, signed
+
+
+def scaled_corners(boxes, bounding_box_format):
+    """The corners (x0, y0, x1, y1), each times SCALE."""
+    return to_corners(as_boxes(boxes) * SCALE, bounding_box_format)
+
+
+def meet(low1, high1, low2, high2):
+    """The `Axis` of the intervals [low1, high1] and [low2, high2], lows <= highs."""
+    length1 = high1 - low1
+    length2 = high2 - low2
+    overlap = smaller(high1, high2) - larger(low1, low2)
+    hull = length1 + length2 - overlap
+    offset = (low1 - low2) + (high1 - high2)
+    return Axis(length1, length2, ops.relu(overlap), hull, offset)
+
+
+def measure(kind, x, y):
+    """The measure `kind` ("iou", "giou", "diou", "ciou") of two `Axis`."""
+    hull = ops.stop_gradient(ops.minimum(x.hull, y.hull))
+    return _damped(MEASURES[kind](x, y), hull)
+
+
+def larger(a, b):
+    """`maximum(a, b)` whose gradient at a tie is shared evenly on every backend."""
+    return (ops.maximum(a, b) + ops.maximum(b, a)) / 2
+
+
+def smaller(a, b):
+    """`minimum(a, b)` whose gradient at a tie is shared evenly on every backend."""
+    return (ops.minimum(a, b) + ops.minimum(b, a)) / 2
+
+
+def _paired(kind, boxes1, boxes2, bounding_box_format):
+    check_format(bounding_box_format)
+    boxes1, boxes2 = as_boxes(boxes1, "boxes1"), as_boxes(boxes2, "boxes2")
+    dtype = backend.result_type(boxes1.dtype, boxes2.dtype)
+    corners = []
+    for boxes in (boxes1, boxes2):
+        x0, y0, x1, y1 = scaled_corners(ops.cast(boxes, dtype), bounding_box_format)
+        # An inverted side has no length.
+        corners.append((x0, y0, ops.where(x1 > x0, x1, x0), ops.where(y1 > y0, y1, y0)))
+    (x0, y0, x1, y1), (u0, v0, u1, v1) = corners
+    return measure(kind, meet(x0, x1, u0, u1), meet(y0, y1, v0, v1))
+
+
+def _areas(x, y):
+    """Intersection, union and enclosure, in units of the enclosure."""
+    (w1, w2, w, cw), (h1, h2, h, ch) = _by_hull(x), _by_hull(y)
+    intersection = w * h
+    return intersection, w1 * h1 + w2 * h2 - intersection, cw * ch
+
+
+def _by_hull(axis):
+    hull = ops.maximum(ops.stop_gradient(axis.hull), TINY)
+    return (length / hull for length in axis[:4])
+
+
+def _iou(x, y):
+    intersection, union, _ = _areas(x, y)
+    return _ratio(intersection, union)
+
+
+def _giou(x, y):
+    intersection, union, enclosure = _areas(x, y)
+    return _ratio(intersection, union) - _ratio(enclosure - union, enclosure)
+
+
+def _diou(x, y):
+    return _iou(x, y) - _distance(x, y)
+
+
+def _ciou(x, y):
+    iou = _iou(x, y)
+    turn = _angle(x.length1, y.length1) - _angle(x.length2, y.length2)
+    v = (4 / math.pi**2) * turn * turn
+    alpha = ops.stop_gradient(_ratio(v, ops.relu(1 - iou) + v))
+    return iou - _distance(x, y) - alpha * v
+
+
+MEASURES = {"iou": _iou, "giou": _giou, "diou": _diou, "ciou": _ciou}
+
+
+def _distance(x, y):
+    """Squared distance of the centres over the squared diagonal of the enclosure."""
+    hull = ops.maximum(ops.stop_gradient(ops.maximum(x.hull, y.hull)), TINY)
+    dx, dy, cw, ch = (v / hull for v in (x.offset, y.offset, x.hull, y.hull))
+    return _ratio((dx * dx + dy * dy) / 4, cw * cw + ch * ch)
+
+
+def _angle(width, height):
+    """atan(width / height); a box of no size counts as square."""
+    side = ops.stop_gradient(ops.maximum(width, height))
+    pointlike = side < TINY
+    divisor = ops.maximum(side, TINY)
+    one = ops.ones_like(side)
+    angle = ops.arctan2(
+        ops.where(pointlike, one, width / divisor),
+        ops.where(pointlike, one, height / divisor),
+    )
+    return _damped(angle, side)
+
+
+def _ratio(part, whole):
+    return part / ops.maximum(whole, TINY)
+
+
+def _damped(value, length):
+    """`value`; its gradient shrinks with `length` once that is below RESOLUTION."""
+    damping = ops.minimum(length / (RESOLUTION * SCALE), 1)
+    still = ops.stop_gradient(value)
+    return still + damping * (value - still)
