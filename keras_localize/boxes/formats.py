@@ -205,39 +205,59 @@ def to_fractions(corners, height, width):
     return x0 / width, y0 / height, x1 / width, y1 / height
 
 
-def sides(xp, image_size, boxes):
+def sides(xp, image_size, boxes, dtype=None):
     """`image_size` as (height, width), each shaped to meet the boxes' coordinates.
 
-    A pair of numbers comes back as Python numbers; a tensor (B, 2) as two tensors
-    (B, 1, ...) of the boxes' dtype.
+    A pair of numbers comes back as Python numbers; a pair of scalar tensors as such,
+    a tensor (B, 2) as two tensors (B, 1, ...), of `dtype`, by default the boxes'.
     """
     if image_size is None:
         raise ValueError(
-            "`image_size` is needed between pixels and fractions: expected "
-            "(height, width). Received: image_size=None"
+            "`image_size` is needed: expected (height, width) in pixels. "
+            "Received: image_size=None"
         )
+    dtype = dtype or backend.standardize_dtype(boxes.dtype)
     if isinstance(image_size, (tuple, list)) and len(image_size) == 2:
-        height, width = image_size
-        if np.ndim(height) == 0 and np.ndim(width) == 0:
-            if isinstance(height, (int, float, np.number)) and height <= 0:
+        pair = [_number(side) for side in image_size]
+        if all(isinstance(side, (int, float)) for side in pair):
+            if not all(side >= 1 and side % 1 == 0 for side in pair):
                 raise _bad_image_size(image_size)
-            if isinstance(width, (int, float, np.number)) and width <= 0:
-                raise _bad_image_size(image_size)
-            return height, width
-    if not isinstance(image_size, KerasTensor):
-        image_size = xp.array(image_size)
-    rank = len(boxes.shape) - 1
-    shape = tuple(image_size.shape)
-    if not shape or shape[-1] != 2 or len(shape) - 1 > rank:
-        raise _bad_image_size(shape)
-    for _ in range(rank - (len(shape) - 1)):
+            return int(pair[0]), int(pair[1])
+        if all(len(getattr(side, "shape", ())) == 0 for side in pair):
+            return tuple(_tensor(xp, side, dtype) for side in pair)
+    if not hasattr(image_size, "shape") or isinstance(image_size, np.ndarray):
+        image_size = np.asarray(image_size)
+        if image_size.dtype.kind not in "iuf" or not (image_size >= 1).all():
+            raise _bad_image_size(image_size.tolist())
+    image_size = _tensor(xp, image_size, dtype)
+    *leading, last = tuple(image_size.shape) or (None,)
+    matches = len(leading) < len(boxes.shape) and all(
+        a == b or 1 in (a, b) or None in (a, b) for a, b in zip(leading, boxes.shape)
+    )
+    if last != 2 or not matches:
+        raise _bad_image_size(
+            f"shape {tuple(image_size.shape)} for boxes of shape {tuple(boxes.shape)}"
+        )
+    for _ in range(len(boxes.shape) - 1 - len(leading)):
         image_size = xp.expand_dims(image_size, -2)
     return image_size[..., 0], image_size[..., 1]
 
 
+def _number(side):
+    if isinstance(side, np.number) or (isinstance(side, np.ndarray) and not side.ndim):
+        return side.item()
+    return side
+
+
+def _tensor(xp, value, dtype):
+    if isinstance(value, KerasTensor):
+        return ops.cast(value, dtype)
+    return xp.array(value, dtype=dtype)
+
+
 def _bad_image_size(received):
     return ValueError(
-        "`image_size` must be (height, width) in pixels, both positive, or a tensor "
-        "(..., 2) whose leading axes match those of the boxes from the left. "
-        f"Received: {received}"
+        "`image_size` must be (height, width) in pixels, whole numbers of at least 1, "
+        "or a tensor (..., 2) whose leading axes match those of the boxes from the "
+        f"left. Received: {received}"
     )

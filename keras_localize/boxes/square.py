@@ -6,6 +6,82 @@ This is the only place that knows the square's scale and offset. Pixels
 
 from typing import Any, NamedTuple
 
+from keras import ops
+
+from keras_localize.boxes.formats import (
+    as_boxes,
+    check_format,
+    is_relative,
+    sides,
+)
+
+
+def to_square(boxes, image_size, size=None, bounding_box_format="xyxy"):
+    """Moves boxes from an image to its padded square.
+
+    The square is the one of `PadToSquare`: the image is scaled so that its longer
+    side becomes `size` pixels, and centred, all in whole pixels. The box goes exactly
+    where the pixels go: along x by `columns / width`, along y by `rows / height`.
+
+    Args:
+        boxes: tensor of shape `(..., 4)`, any rank, in the image's coordinates.
+        image_size: `(height, width)` of the image in pixels: a pair, or an integer
+            tensor `(B, 2)` whose leading axes match those of `boxes` from the left.
+        size: side of the square in pixels; `None`: the longer side of the image, so
+            that nothing is scaled.
+        bounding_box_format: format of the boxes; see `convert`. A relative format is
+            relative to the image on the way in and to the square on the way out.
+
+    Returns:
+        Tensor of the shape and format of `boxes`, float64 if `boxes` is, else
+        float32. A coordinate that is not finite stays so.
+
+    Raises:
+        ValueError: for an unknown format, a last axis that is not 4, a missing or
+            malformed `image_size`, or a `size` below 1.
+
+    Example:
+
+    >>> from keras_localize import boxes
+    >>> box = boxes.to_square([0, 0, 400, 200], image_size=(200, 400), size=100)
+    >>> np.asarray(box).tolist()
+    [0.0, 25.0, 100.0, 75.0]
+    """
+    return _move(boxes, image_size, size, bounding_box_format, inverse=False)
+
+
+def from_square(boxes, image_size, size=None, bounding_box_format="xyxy"):
+    """Moves boxes from a padded square back to the original image.
+
+    The exact inverse of `to_square`, with the same arguments: float32 brings a box of
+    a picture of 10,000 pixels back to within 1e-3 pixel.
+
+    Args:
+        boxes: tensor of shape `(..., 4)`, any rank, in the square's coordinates.
+        image_size: `(height, width)` of the original image in pixels; see
+            `to_square`.
+        size: side of the square in pixels; `None`: the longer side of the image.
+        bounding_box_format: format of the boxes. A relative format is relative to the
+            square on the way in and to the image on the way out.
+
+    Returns:
+        Tensor of the shape and format of `boxes`. Nothing is clipped: see `clip`.
+
+    Raises:
+        ValueError: as `to_square`.
+
+    Example:
+
+    >>> from keras_localize import boxes
+    >>> box = boxes.from_square([0, 25, 100, 75], image_size=(200, 400), size=100)
+    >>> np.asarray(box).tolist()
+    [0.0, 0.0, 400.0, 200.0]
+    """
+    return _move(boxes, image_size, size, bounding_box_format, inverse=True)
+
+
+# --- for the rest of the package ---
+
 
 class Fit(NamedTuple):
     """A picture's place in its square, all integers, in pixels.
@@ -39,9 +115,67 @@ def fit(height, width, size=None, maximum=max):
     """
     longer = maximum(height, width)
     if size is None:
-        size = longer
-    rows = maximum((2 * height * size + longer) // (2 * longer), 1)
-    columns = maximum((2 * width * size + longer) // (2 * longer), 1)
+        size, rows, columns = longer, height, width
+    else:
+        rows = maximum((2 * height * size + longer) // (2 * longer), 1)
+        columns = maximum((2 * width * size + longer) // (2 * longer), 1)
     top = (size - rows) // 2
     left = (size - columns) // 2
     return Fit(height, width, size, rows, columns, top, left)
+
+
+def move(xp, boxes, fit, bounding_box_format, inverse=False):
+    """Boxes (..., 4) of any format into the square, or, `inverse`, back out of it.
+
+    `xp` is `numpy` with a fit of ints, or a backend's namespace with a fit of ints or
+    of tensors of the boxes' dtype. Each coordinate is mapped as it stands, positions
+    about the picture's centre and extents by the scale alone: no detour by corners or
+    pixels, and half the magnitude, keep float32 exact to a fraction of a pixel.
+    """
+    if is_relative(bounding_box_format):
+        from_x, from_y = 0.5, 0.5
+        scale_x, scale_y = fit.columns / fit.size, fit.rows / fit.size
+        to_x = (fit.left + fit.columns / 2) / fit.size
+        to_y = (fit.top + fit.rows / 2) / fit.size
+    else:
+        from_x, from_y = fit.width / 2, fit.height / 2
+        scale_x, scale_y = fit.columns / fit.width, fit.rows / fit.height
+        to_x, to_y = fit.left + fit.columns / 2, fit.top + fit.rows / 2
+    origins = {"x": from_x, "y": from_y, "w": 0.0, "h": 0.0}
+    scales = {"x": scale_x, "y": scale_y, "w": scale_x, "h": scale_y}
+    targets = {"x": to_x, "y": to_y, "w": 0.0, "h": 0.0}
+
+    def vector(values):
+        letters = bounding_box_format.removeprefix("rel_").removeprefix("center_")
+        return xp.stack([xp.array(values[c], boxes.dtype) for c in letters], axis=-1)
+
+    if inverse:
+        return (boxes - vector(targets)) / vector(scales) + vector(origins)
+    return (boxes - vector(origins)) * vector(scales) + vector(targets)
+
+
+def check_size(size):
+    """Raises the ValueError unless `size` is None or an int of at least 1."""
+    whole = hasattr(size, "__index__") and not isinstance(size, bool)
+    if size is not None and (not whole or size < 1):
+        raise ValueError(
+            "`size` must be the square's side in pixels, an int of at least 1, or "
+            f"None. Received: size={size!r}"
+        )
+
+
+def _move(boxes, image_size, size, bounding_box_format, inverse):
+    check_format(bounding_box_format)
+    check_size(size)
+    boxes = as_boxes(boxes)
+    height, width = sides(ops, image_size, boxes, dtype="int32")
+    if isinstance(height, int):
+        place = fit(height, width, size)
+    else:
+        place = fit(height, width, size, maximum=ops.maximum)
+        place = Fit(*(_float(side, boxes.dtype) for side in place))
+    return move(ops, boxes, place, bounding_box_format, inverse)
+
+
+def _float(side, dtype):
+    return side if isinstance(side, int) else ops.cast(side, dtype)
