@@ -1,1 +1,17 @@
-"""Datasets: files into records, records into batches. No model code."""
+"""Files into records, records into batches."""
+
+from keras_localize.datasets.dataset import LocalizationDataset, Record, Summary
+from keras_localize.datasets.errors import AnnotationError
+from keras_localize.datasets.oxford_pets import load_oxford_pets
+from keras_localize.datasets.synthetic import make_synthetic
+from keras_localize.datasets.voc import read_voc
+
+__all__ = [
+    "AnnotationError",
+    "LocalizationDataset",
+    "Record",
+    "Summary",
+    "load_oxford_pets",
+    "make_synthetic",
+    "read_voc",
+]

@@ -1,0 +1,139 @@
+"""Records to letterboxed squares, decoded once where a cache is asked for."""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from keras_localize.boxes.square import fit
+from keras_localize.pictures import letterbox
+
+
+def square_boxes(boxes, image_sizes, size):
+    """Boxes of pictures to boxes of their squares, on the host.
+
+    Args:
+        boxes: (N, 4) rel_xyxy relative to the picture.
+        image_sizes: (N, 2) integers, (height, width) in pixels.
+        size: side of the square in pixels.
+
+    Returns:
+        (N, 4) float32 rel_xyxy relative to the square.
+    """
+    boxes = np.asarray(boxes, "float64")
+    height, width = np.asarray(image_sizes, "int64").T
+    place = fit(height, width, size, np.maximum)
+    scale = np.stack([place.columns, place.rows] * 2, axis=-1)
+    offset = np.stack([place.left, place.top] * 2, axis=-1)
+    return ((boxes * scale + offset) / size).astype("float32")
+
+
+class Squares:
+    """The letterboxed pictures of a dataset as uint8, by index.
+
+    Args:
+        images: paths or uint8 arrays.
+        size: side of the square in pixels.
+        cache: None; `"memory"`: squares are kept after their first decoding; or a
+            folder: they are kept there, in one file per set of pictures and size,
+            which the next run finds and, if it was interrupted, completes.
+    """
+
+    def __init__(self, images, size, cache=None):
+        self.images = images
+        self.size = size
+        if cache is None:
+            self._store = None
+        elif cache == "memory":
+            self._store = _Memory(len(images), size)
+        elif isinstance(cache, (str, os.PathLike)):
+            self._store = _Folder(Path(cache), _fingerprint(images, size), size)
+        else:
+            raise ValueError(
+                '`cache` must be None, "memory" or the path of a folder. '
+                f"Received: cache={cache!r}"
+            )
+
+    def batch(self, indices):
+        """uint8 array (B, size, size, 3) of the pictures at `indices`."""
+        squares = np.empty((len(indices), self.size, self.size, 3), "uint8")
+        missing = range(len(indices))
+        if self._store is not None:
+            missing = self._store.read(indices, squares)
+        for position in missing:
+            squares[position] = letterbox(self.images[indices[position]], self.size)[0]
+        if self._store is not None and len(missing):
+            self._store.write(indices, squares, missing)
+        return squares
+
+
+class _Memory:
+    def __init__(self, count, size):
+        self.squares = np.empty((count, size, size, 3), "uint8")
+        self.done = np.zeros(count, bool)
+
+    def read(self, indices, out):
+        done = self.done[indices]
+        out[done] = self.squares[indices[done]]
+        return np.flatnonzero(~done)
+
+    def write(self, indices, squares, positions):
+        self.squares[indices[positions]] = squares[positions]
+        self.done[indices[positions]] = True
+
+
+class _Folder:
+    """One file: a square per record, and behind it a byte that says it is there.
+
+    Plain reads and writes, not a memory map: on a full disk a map kills the
+    process, a write says so.
+    """
+
+    def __init__(self, folder, key, size):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{key}.squares"
+        self.stride = size * size * 3 + 1
+        self._lock = threading.Lock()
+        self.path.touch()
+
+    def __getstate__(self):
+        return {"path": self.path, "stride": self.stride}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    def read(self, indices, out):
+        missing = []
+        with open(self.path, "rb", buffering=0) as file:
+            for position, index in enumerate(indices):
+                file.seek(int(index) * self.stride)
+                row = file.read(self.stride)
+                if len(row) == self.stride and row[-1] == 1:
+                    out[position] = np.frombuffer(
+                        row, "uint8", self.stride - 1
+                    ).reshape(out.shape[1:])
+                else:
+                    missing.append(position)
+        return missing
+
+    def write(self, indices, squares, positions):
+        with self._lock, open(self.path, "r+b", buffering=0) as file:
+            for position in positions:
+                start = int(indices[position]) * self.stride
+                file.seek(start)
+                if file.write(squares[position].tobytes()) == self.stride - 1:
+                    file.write(b"\x01")
+
+
+def _fingerprint(images, size):
+    digest = hashlib.sha256(f"letterbox 1 {size}".encode())
+    for image in images:
+        if isinstance(image, np.ndarray):
+            digest.update(repr(image.shape).encode())
+            digest.update(np.ascontiguousarray(image))
+        else:
+            stat = os.stat(image)
+            digest.update(f"{image}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]

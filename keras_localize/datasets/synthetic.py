@@ -1,0 +1,211 @@
+"""Drawn pictures with exact boxes: for demos and tests, without a download."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw
+
+from keras_localize.datasets.batches import cores
+from keras_localize.datasets.dataset import LocalizationDataset
+
+SHAPES = ("disc", "square", "triangle", "star", "cross", "ring")
+
+
+def make_synthetic(
+    num_images=1000,
+    num_classes=4,
+    *,
+    min_side=96,
+    max_side=256,
+    seed=0,
+    directory=None,
+):
+    """Draws pictures that show one object each, with its exact box.
+
+    Pictures vary in size and aspect ratio, backgrounds are textured and cluttered
+    with lines, dots and soft blobs that are no objects; the object varies in class,
+    size, place, rotation and colour, and may be cut by the border. The box is that
+    of the object's painted mask: not a pixel off. The best constant box reaches a
+    mean IoU below 0.4.
+
+    Args:
+        num_images: how many.
+        num_classes: 1 to 6 of disc, square, triangle, star, cross, ring.
+        min_side: least side of a picture in pixels, at least 32.
+        max_side: greatest side.
+        seed: picture `i` is a function of (seed, i, the other arguments) alone: a
+            larger dataset begins with the pictures of a smaller one, and another
+            seed gives fresh pictures.
+        directory: None keeps the pictures in memory as arrays; a folder gets them as
+            PNG files.
+
+    Returns:
+        A `LocalizationDataset`.
+
+    Raises:
+        ValueError: for arguments out of their ranges.
+
+    Example:
+
+    >>> from keras_localize.datasets import make_synthetic
+    >>> dataset = make_synthetic(3, num_classes=2)
+    >>> len(dataset), dataset.class_names, dataset[0].image.dtype
+    (3, ('disc', 'square'), dtype('uint8'))
+    """
+    for argument, value, low, high in (
+        ("num_images", num_images, 1, 10**8),
+        ("num_classes", num_classes, 1, len(SHAPES)),
+        ("min_side", min_side, 32, max_side),
+        ("max_side", max_side, min_side, 2**13),
+    ):
+        if not isinstance(value, (int, np.integer)) or not low <= value <= high:
+            raise ValueError(
+                f"`{argument}` must be an integer in [{low}, {high}]. "
+                f"Received: {argument}={value!r}"
+            )
+
+    def make(index):
+        rng = np.random.default_rng([seed, index])
+        picture, box, label = _draw(rng, num_classes, min_side, max_side)
+        size = picture.height, picture.width
+        if directory is None:
+            return np.array(picture), box, label, size
+        path = Path(directory) / f"{names[index]}.png"
+        half = path.with_suffix(".part")
+        picture.save(half, format="PNG", compress_level=1)
+        half.replace(path)
+        return path, box, label, size
+
+    if directory is not None:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    names = [f"synthetic_{seed}_{index:06d}" for index in range(num_images)]
+    with ThreadPoolExecutor(cores()) as pool:
+        images, boxes, labels, sizes = zip(*pool.map(make, range(num_images)))
+    return LocalizationDataset(
+        images, boxes, labels, SHAPES[:num_classes], image_sizes=sizes, names=names
+    )
+
+
+def _draw(rng, num_classes, min_side, max_side):
+    """One picture: (RGB image, box rel_xyxy, label)."""
+    width, height = (int(side) for side in rng.integers(min_side, max_side + 1, 2))
+    picture = _background(rng, width, height)
+    label = int(rng.integers(num_classes))
+    mask, box = _object_mask(rng, SHAPES[label], width, height)
+    picture.paste(_paint(rng, picture, width, height), mask=mask)
+    relative = box / np.array([width, height, width, height])
+    return picture, relative.astype("float32"), label
+
+
+def _background(rng, width, height):
+    """Muted texture of two scales, with blobs, lines and dots on it."""
+    base = rng.uniform(50, 200) + rng.uniform(-25, 25, 3)
+    cells = rng.integers(2, 7, 2)
+    coarse = base + rng.normal(0, 28, (cells[0], cells[1], 1)) + rng.normal(0, 6, 3)
+    picture = _image(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+    for _ in range(rng.integers(0, 4)):
+        draw.ellipse(_spot(rng, width, height, 0.04, 0.15), fill=_muted(rng))
+    for _ in range(rng.integers(3, 10)):
+        ends = (rng.uniform(-0.1, 1.1, 4) * [width, height, width, height]).tolist()
+        draw.line(ends, fill=_any_colour(rng), width=int(rng.integers(1, 3)))
+    for _ in range(rng.integers(5, 25)):
+        draw.ellipse(_spot(rng, width, height, 0.005, 0.02), fill=_any_colour(rng))
+    grain = rng.integers(0, int(rng.integers(8, 40)), (height // 2, width // 2, 1))
+    grain = Image.fromarray(np.repeat(grain.astype("uint8"), 3, axis=-1))
+    return _add(picture, grain.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _object_mask(rng, shape, width, height):
+    """The object's mask, and the half-open box (x0, y0, x1, y1) of what is seen."""
+    while True:
+        radius = np.exp(rng.uniform(np.log(0.2), np.log(0.5))) * min(width, height)
+        stretch = np.exp(rng.uniform(-0.4, 0.4))
+        turn = rng.uniform(0, 2 * np.pi)
+        centre = rng.uniform(0, 1, 2) * [width, height]
+        outlines = [
+            _placed(outline, radius, stretch, turn, centre)
+            for outline in _outline(shape)
+        ]
+        mask = Image.new("1", (width, height))
+        draw = ImageDraw.Draw(mask)
+        for outline, fill in zip(outlines, (1, 0)):
+            draw.polygon(outline.ravel().tolist(), fill=fill)
+        bounds = mask.getbbox()
+        if bounds is None:
+            continue
+        whole = np.ptp(outlines[0], axis=0)
+        seen = np.array([bounds[2] - bounds[0], bounds[3] - bounds[1]])
+        # Half hidden is a hard picture, nearly wholly hidden is a wrong label.
+        if (seen >= 0.6 * whole).all() and seen.min() >= 8:
+            return mask, np.array(bounds, "float64")
+
+
+def _outline(shape):
+    """Corners of the shape in the unit circle; a second one is a hole."""
+    if shape in ("disc", "ring"):
+        circle = _polygon(40)
+        return [circle] if shape == "disc" else [circle, 0.55 * circle]
+    if shape == "cross":
+        a, b = 0.33, 0.94
+        x = [-a, a, a, b, b, a, a, -a, -a, -b, -b, -a]
+        y = [-b, -b, -a, -a, a, a, b, b, a, a, -a, -a]
+        return [np.stack([x, y], axis=-1)]
+    if shape == "star":
+        points = _polygon(10)
+        points[1::2] *= 0.42
+        return [points]
+    return [_polygon({"triangle": 3, "square": 4}[shape])]
+
+
+def _polygon(corners):
+    angles = np.arange(corners) * 2 * np.pi / corners
+    return np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+def _placed(outline, radius, stretch, turn, centre):
+    cos, sin = np.cos(turn), np.sin(turn)
+    stretched = outline * radius * [np.sqrt(stretch), 1 / np.sqrt(stretch)]
+    return stretched @ np.array([[cos, sin], [-sin, cos]]) + centre
+
+
+def _paint(rng, picture, width, height):
+    """A vivid colour over the whole canvas, striped with a second one, and grainy."""
+    vivid, second = _vivid(rng), _vivid(rng)
+    paint = Image.new("RGB", (width, height), vivid)
+    draw = ImageDraw.Draw(paint)
+    if rng.random() < 0.5:
+        step = int(rng.integers(8, 24))
+        slope = int(rng.integers(-height, height + 1))
+        for x in range(-height, width + height, step):
+            draw.line((x, 0, x + slope, height), fill=second, width=step // 3)
+    return Image.blend(paint, picture, rng.uniform(0.0, 0.2))
+
+
+def _vivid(rng):
+    """One channel high, one low, the third anything."""
+    colour = np.array([rng.uniform(200, 255), rng.uniform(0, 40), rng.uniform(0, 255)])
+    return tuple(int(value) for value in rng.permutation(colour))
+
+
+def _muted(rng):
+    return tuple(int(v) for v in rng.uniform(60, 190) + rng.uniform(-30, 30, 3))
+
+
+def _any_colour(rng):
+    return tuple(int(value) for value in rng.integers(0, 256, 3))
+
+
+def _spot(rng, width, height, low, high):
+    x, y = rng.uniform(0, 1, 2) * [width, height]
+    a, b = rng.uniform(low, high, 2) * max(width, height)
+    return (x - a, y - b, x + a, y + b)
+
+
+def _image(values):
+    return Image.fromarray(np.clip(values, 0, 255).astype("uint8"))
+
+
+def _add(picture, grain):
+    return ImageChops.add(picture, grain, scale=1, offset=-10)

@@ -1,0 +1,317 @@
+"""From a file, an array or a PIL image to upright RGB pixels, and into the square.
+
+The only file that decodes pictures: the datasets and `Localizer.localize` both come
+here, so training and use see the same pixels for the same file.
+"""
+
+import struct
+from os import PathLike
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from keras_localize.boxes.square import fit
+
+# EPS and the like start other programs; only these are ever tried.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+
+# EXIF orientation -> what turns the stored pixels upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Everything that Pillow's decoders are known to let out on a damaged file.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    MemoryError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+class PictureError(ValueError):
+    """A picture that cannot be read; the message names it and says why.
+
+    `reason` is the short form of why, by which the datasets count.
+    """
+
+    def __init__(self, source, reason, detail=""):
+        super().__init__(f"{_name(source)}: {reason}{detail and ': '}{detail}")
+        self.reason = reason
+
+
+class Info(NamedTuple):
+    """What a picture's file says of itself.
+
+    `height` and `width` are those of the upright picture, in pixels;
+    `orientation` is the EXIF value as found (1 where there is none).
+    """
+
+    height: int
+    width: int
+    orientation: int
+    format: str
+    mode: str
+
+
+def load(source):
+    """Decodes a picture to upright RGB.
+
+    Args:
+        source: a path, a `PIL.Image.Image`, or an array or tensor (H, W, 3),
+            (H, W, 1), (H, W, 4) or (H, W) with values in [0, 255] (uint16: in
+            [0, 65535]).
+
+    Returns:
+        uint8 array of shape (height, width, 3), turned upright by its EXIF
+        orientation. Only the first frame of an animation is taken, transparent
+        pixels lie on black, 16-bit values are scaled to 8 bits.
+
+    Raises:
+        PictureError: a ValueError that names the picture and says what is wrong:
+            missing, empty, not a picture, truncated, too large
+            (`PIL.Image.MAX_IMAGE_PIXELS`), of an unknown pixel format.
+    """
+    with _opened(source) as picture:
+        upright = _turned(_rgb(picture), _orientation(picture))
+        return np.array(upright)
+
+
+def letterbox(source, size):
+    """Decodes a picture, centres it in a black square and scales it to `size`.
+
+    The geometry is `keras_localize.boxes.square.fit`, that of `PadToSquare` and of
+    `boxes.to_square`; the resampling is Pillow's antialiased bilinear. A JPEG that
+    is much larger than the square is decoded at a half, a quarter or an eighth of
+    its size, which is faster and moves no box.
+
+    Args:
+        source: as in `load`.
+        size: side of the square in pixels.
+
+    Returns:
+        The pair (square, (height, width)): a uint8 array of shape (size, size, 3),
+        and the size of the upright picture before.
+
+    Raises:
+        PictureError: as `load`.
+    """
+    with _opened(source) as picture:
+        orientation = _orientation(picture)
+        turned = orientation >= 5
+        width, height = picture.size[::-1] if turned else picture.size
+        place = fit(height, width, size)
+        stored = (place.rows, place.columns) if turned else (place.columns, place.rows)
+        # Exact in fractions: half of 375 rows are 187.5 rows, not 188.
+        extent = _reduce(picture, stored) or (0, 0, *picture.size)
+        small = _rgb(picture).resize(
+            stored, Image.Resampling.BILINEAR, box=extent, reducing_gap=3.0
+        )
+        square = np.zeros((size, size, 3), "uint8")
+        bottom, right = place.top + place.rows, place.left + place.columns
+        square[place.top : bottom, place.left : right] = _turned(small, orientation)
+        return square, (height, width)
+
+
+def inspect(source, decode=False):
+    """Reads what a picture's file says of itself, an `Info`, without its pixels.
+
+    Args:
+        source: as in `load`.
+        decode: decodes the pixels as well (at an eighth of the size where the
+            format can), so that a damaged picture is found now.
+
+    Raises:
+        PictureError: as `load`.
+    """
+    with _opened(source) as picture:
+        orientation = _orientation(picture)
+        width, height = picture.size[::-1] if orientation >= 5 else picture.size
+        info = Info(height, width, orientation, picture.format or "", picture.mode)
+        if decode:
+            _reduce(picture, (1, 1))
+            _rgb(picture)
+        return info
+
+
+def turn_box(corners, height, width, orientation):
+    """Moves a box from the stored pixels of a picture to its upright ones.
+
+    Args:
+        corners: (x0, y0, x1, y1) in stored pixels.
+        height: the stored height in pixels.
+        width: the stored width.
+        orientation: the EXIF orientation.
+
+    Returns:
+        (x0, y0, x1, y1) in pixels of the upright picture.
+    """
+    x0, y0, x1, y1 = corners
+    if orientation in (2, 3, 7, 8):
+        x0, x1 = width - x1, width - x0
+    if orientation in (3, 4, 6, 7):
+        y0, y1 = height - y1, height - y0
+    if orientation in (5, 6, 7, 8):
+        x0, y0, x1, y1 = y0, x0, y1, x1
+    return x0, y0, x1, y1
+
+
+# --- helpers ---
+
+
+class _opened:
+    """Context: `source` as a PIL image, every failure as a PictureError."""
+
+    def __init__(self, source):
+        self.source = source
+        self.picture = None
+
+    def __enter__(self):
+        try:
+            self.picture = self._open()
+            self._check_size()
+        except PictureError:
+            self._close()
+            raise
+        except _DECODER_ERRORS as error:
+            self._close()
+            raise self._refusal(error) from error
+        return self.picture
+
+    def __exit__(self, kind, error, trace):
+        self._close()
+        if isinstance(error, _DECODER_ERRORS) and not isinstance(error, PictureError):
+            raise self._refusal(error) from error
+
+    def _open(self):
+        if isinstance(self.source, Image.Image):
+            return self.source.copy()  # decoding at a reduced size changes it
+        if isinstance(self.source, (str, PathLike)):
+            return Image.open(self.source, formats=FORMATS)
+        return _from_array(self.source)
+
+    def _check_size(self):
+        width, height = self.picture.size
+        limit = Image.MAX_IMAGE_PIXELS
+        if width < 1 or height < 1:
+            raise PictureError(self.source, "empty picture", f"{height} x {width}")
+        if limit is not None and width * height > limit:
+            raise PictureError(
+                self.source,
+                "too large",
+                f"{height} x {width} pixels, the limit PIL.Image.MAX_IMAGE_PIXELS "
+                f"is {limit}",
+            )
+
+    def _refusal(self, error):
+        if isinstance(error, FileNotFoundError):
+            return PictureError(self.source, "missing picture")
+        if isinstance(error, (Image.DecompressionBombError, Warning)):
+            return PictureError(self.source, "too large", str(error))
+        if isinstance(error, Image.UnidentifiedImageError):
+            return PictureError(
+                self.source, "not a picture", f"none of {', '.join(FORMATS)}"
+            )
+        return PictureError(
+            self.source, "unreadable picture", f"{type(error).__name__}: {error}"
+        )
+
+    def _close(self):
+        if self.picture is not None and self.picture is not self.source:
+            self.picture.close()
+
+
+def _from_array(source):
+    array = np.asarray(source)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
+        raise PictureError(
+            source,
+            "not a picture",
+            "expected a path, a PIL image, or an array (height, width, channels) "
+            f"with 1, 3 or 4 channels. Received shape: {array.shape}, "
+            f"dtype: {array.dtype}",
+        )
+    if array.dtype == np.uint16:
+        array = _eight_bits(array)
+    elif array.dtype != np.uint8:
+        if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
+            raise PictureError(source, "not a picture", f"dtype {array.dtype}")
+        array = array.astype("float32")
+        if not np.isfinite(array).all():
+            raise PictureError(source, "not finite", "the array holds NaN or infinity")
+        array = np.clip(np.round(array), 0, 255).astype("uint8")
+    if array.shape[-1] == 1:
+        array = array[..., 0]
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _orientation(picture):
+    """EXIF orientation, 1 where the file has none or its EXIF is damaged."""
+    try:
+        value = picture.getexif().get(0x0112, 1)
+    except Exception:
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _reduce(picture, size):
+    """Asks a JPEG for the smallest decode not below `size`; gives its exact extent."""
+    if picture.format not in ("JPEG", "MPO"):
+        return None
+    drafted = picture.draft(None, size)
+    return drafted and drafted[1]
+
+
+def _turned(picture, orientation):
+    turn = _TURNS.get(orientation)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _rgb(picture):
+    mode = picture.mode
+    if mode == "RGB":
+        picture.load()
+        return picture
+    if mode == "I" or mode.startswith("I;16"):
+        return Image.fromarray(_eight_bits(np.asarray(picture))).convert("RGB")
+    if mode in ("F", "LAB"):
+        raise PictureError(picture, "unknown pixel format", f"mode {mode}")
+    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _eight_bits(values):
+    scaled = np.clip(values.astype("int64"), 0, 65535) / 257
+    return np.round(scaled).astype("uint8")
+
+
+def _name(source):
+    if isinstance(source, (str, PathLike)):
+        return str(source)
+    if isinstance(source, Image.Image):
+        return getattr(source, "filename", "") or f"<{type(source).__name__}>"
+    return f"<{type(source).__name__}>"
