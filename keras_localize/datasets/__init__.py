@@ -1,6 +1,7 @@
 """Files into records, records into batches."""
 
 from keras_localize.datasets.dataset import LocalizationDataset, Record, Summary
+from keras_localize.datasets.download import DownloadError
 from keras_localize.datasets.errors import AnnotationError
 from keras_localize.datasets.oxford_pets import load_oxford_pets
 from keras_localize.datasets.synthetic import make_synthetic
@@ -8,6 +9,7 @@ from keras_localize.datasets.voc import read_voc
 
 __all__ = [
     "AnnotationError",
+    "DownloadError",
     "LocalizationDataset",
     "Record",
     "Summary",

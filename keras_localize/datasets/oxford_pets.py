@@ -2,6 +2,12 @@
 
 from pathlib import Path
 
+from keras_localize.datasets.download import (
+    Archive,
+    DownloadError,
+    keras_home,
+    provide,
+)
 from keras_localize.datasets.errors import AnnotationError
 from keras_localize.datasets.records import (
     PICTURE_SUFFIXES,
@@ -14,6 +20,19 @@ from keras_localize.datasets.records import (
     read_text,
 )
 from keras_localize.datasets.voc import declared_size, objects, parse_xml
+
+ARCHIVES = (
+    Archive(
+        "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",
+        "sha256:67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
+        "images",
+    ),
+    Archive(
+        "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz",
+        "md5:95a8c909bbe2e81eed6a22bccdf3f68f",
+        "annotations",
+    ),
+)
 
 # In the order of the official ids, which is not that of sorted().
 _BREEDS = [
@@ -111,9 +130,7 @@ def load_oxford_pets(
         without_box="keep", on_error=on_error, verify=verify, skip_unreadable=True
     )
     if data_dir is None:
-        from keras_localize.datasets.download import oxford_pets_folder
-
-        data_dir = oxford_pets_folder(download)
+        data_dir = _downloaded(download)
     data_dir = existing_folder(data_dir, "data_dir")
     images = existing_folder(data_dir / "images", "data_dir")
     annotations = existing_folder(data_dir / "annotations", "data_dir")
@@ -136,6 +153,27 @@ def load_oxford_pets(
         collector.read(line.split()[0], parse)
     _count_strays(collector, images, annotations, {line for _, line in entries})
     return collector.dataset(chosen)
+
+
+def _downloaded(download):
+    root = keras_home() / "datasets" / "oxford_iiit_pet"
+    if download:
+        try:
+            provide(ARCHIVES, root)
+        except DownloadError as error:
+            raise DownloadError(
+                f"{error}. With the data at hand pass `data_dir=`, the folder that "
+                "holds images/ and annotations/ (examples/oxford_pets.py: --data-dir); "
+                "without it, `make_synthetic` draws pictures (the example: --demo)."
+            ) from error
+    elif not (root / "images").is_dir():
+        raise AnnotationError(
+            root,
+            "missing folder",
+            field="`data_dir`",
+            expected="images/ and annotations/ in it, or download=True",
+        )
+    return root
 
 
 def _found(name, label, images, xmls, source):

@@ -1,0 +1,227 @@
+"""Archives from the network into a folder: checked, whole or not at all.
+
+A folder appears under its final name only when everything in it is there, so that
+"it exists" means "it is complete", whenever the run was interrupted.
+"""
+
+import hashlib
+import http.client
+import os
+import shutil
+import tarfile
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from keras_localize.datasets.progress import Progress
+
+_CHUNK = 2**18
+_UNPACKING = ".unpacking-"
+
+
+class DownloadError(OSError):
+    """Data could not be fetched or unpacked; says what, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A tar archive on the network.
+
+    Attributes:
+        url: where it is.
+        checksum: `"sha256:..."` or `"md5:..."`.
+        folder: the folder that it holds and that is wanted.
+        max_bytes: more than this unpacked is refused.
+    """
+
+    url: str
+    checksum: str
+    folder: str
+    max_bytes: int = 4 * 10**9
+
+
+def keras_home():
+    """Keras's own folder: `KERAS_HOME`, or `~/.keras`."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+
+
+def provide(archives, root):
+    """Makes sure that the folder of every archive is in `root`.
+
+    What is there already is not fetched again. An interrupted download goes on
+    where it stopped.
+
+    Raises:
+        DownloadError: nothing was changed but the part that was downloaded so far.
+    """
+    for archive in archives:
+        if (root / archive.folder).is_dir():
+            continue
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            _sweep(root)
+            path = fetch(archive.url, archive.checksum, root)
+            unpack(path, root, archive.folder, archive.max_bytes)
+            path.unlink()
+        except DownloadError:
+            raise
+        except OSError as error:
+            raise DownloadError(
+                f"{archive.url} could not be stored in {root}: {error}"
+            ) from error
+
+
+def fetch(url, checksum, folder):
+    """Downloads a file with a progress bar and checks it.
+
+    Args:
+        url: http or https.
+        checksum: `"sha256:..."` or `"md5:..."`.
+        folder: where the file goes, under the last part of the URL's path. Until
+            it is whole and checked it is called `*.part`.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        DownloadError: no network, interrupted, or a wrong checksum.
+    """
+    path = folder / PurePosixPath(url).name
+    part = path.with_name(path.name + ".part")
+    try:
+        _receive(url, part)
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        if isinstance(error, DownloadError):
+            raise
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(f"{url} could not be downloaded: {reason}") from error
+    algorithm, _, expected = checksum.partition(":")
+    received = _digest(part, algorithm)
+    if received != expected:
+        part.unlink()
+        raise DownloadError(
+            f"{url} has the wrong checksum and was removed: expected {algorithm} "
+            f"{expected}. Received: {received}"
+        )
+    part.replace(path)
+    return path
+
+
+def unpack(path, root, folder, max_bytes, max_files=100_000):
+    """Unpacks `folder` of a tar archive into `root`, whole or not at all.
+
+    Args:
+        path: the archive, gzipped or not.
+        root: where `folder` appears.
+        folder: top folder in the archive.
+        max_bytes: more bytes than this are refused.
+        max_files: more entries than this are refused.
+
+    Raises:
+        DownloadError: for an archive that is damaged or too large, or that holds
+            anything but files and folders below its own (links, devices, `../`).
+    """
+    with tempfile.TemporaryDirectory(dir=root, prefix=_UNPACKING) as temporary:
+        try:
+            with (
+                tarfile.open(path) as tar,
+                Progress(None, f"unpacking {path.name}", unit="files") as progress,
+            ):
+                _extract(tar, Path(temporary), path, max_bytes, max_files, progress)
+        except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+            raise DownloadError(f"{path} is damaged: {error}") from error
+        unpacked = Path(temporary) / folder
+        if not unpacked.is_dir():
+            raise DownloadError(f"{path} holds no folder {folder!r}")
+        try:
+            unpacked.replace(root / folder)
+        except OSError:
+            # Another process was faster, and its folder is as good.
+            if not (root / folder).is_dir():
+                raise
+
+
+# --- helpers ---
+
+
+def _sweep(root):
+    """Removes what a killed run left half unpacked, but no other run's work."""
+    for stale in root.glob(f"{_UNPACKING}*"):
+        if time.time() - stale.stat().st_mtime > 3600:
+            shutil.rmtree(stale, ignore_errors=True)
+
+
+def _receive(url, part):
+    """Appends to `part` what is missing of it."""
+    start = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "keras-localize"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and start:  # nothing behind what is there: whole
+            return
+        raise
+    with response:
+        resumed = response.status == 206 and (
+            response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        )
+        if start and not resumed:
+            start = 0
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdigit() else None
+        label = f"downloading {PurePosixPath(url).name}"
+        with (
+            open(part, "ab" if resumed else "wb") as file,
+            Progress(total, label, scale=1e6, unit="MB", delay=0.0) as progress,
+        ):
+            progress.update(start)
+            while chunk := response.read(_CHUNK):
+                file.write(chunk)
+                progress.update(len(chunk))
+        if total is not None and progress.done < total:
+            raise DownloadError(
+                f"{url} broke off after {progress.done} of {total} bytes; "
+                "the next run goes on from there"
+            )
+
+
+def _digest(path, algorithm):
+    digest = hashlib.new(algorithm)
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _extract(tar, target, path, max_bytes, max_files, progress):
+    written = 0
+    for count, member in enumerate(tar, start=1):
+        written += member.size if member.isreg() else 0
+        if written > max_bytes or count > max_files:
+            raise DownloadError(
+                f"{path} is too large: more than {max_bytes} bytes or {max_files} "
+                "files unpacked"
+            )
+        name = PurePosixPath(member.name.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts or PureWindowsPath(name).drive:
+            raise DownloadError(
+                f"{path} was refused: {member.name!r} leaves its folder"
+            )
+        if not (member.isreg() or member.isdir()):
+            raise DownloadError(
+                f"{path} was refused: {member.name!r} is neither a file nor a folder"
+            )
+        place = target / name
+        if member.isdir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tar.extractfile(member) as source, open(place, "wb") as file:
+                shutil.copyfileobj(source, file, _CHUNK)
+        progress.update()

@@ -1,0 +1,330 @@
+"""Boxes on pictures and curves over epochs, as matplotlib figures.
+
+Figures are made without pyplot: no display is needed, nothing is kept in a global
+list, and nothing is written until `figure.savefig(path)` is called.
+"""
+
+import csv
+from os import PathLike
+
+import numpy as np
+from keras import ops
+
+from keras_localize.boxes.formats import convert
+from keras_localize.boxes.overlap import iou
+from keras_localize.pictures import load
+
+TRUE_COLOUR = "#00c853"
+PREDICTED_COLOUR = "#ff1744"
+
+# Panel title -> the names its metric goes by, with two outputs and with one.
+_PANELS = (
+    ("box IoU", ("box_iou", "iou")),
+    ("label accuracy", ("label_accuracy", "accuracy")),
+    ("box MSE", ("box_mse", "mse")),
+    ("loss", ("loss",)),
+    ("box loss", ("box_loss",)),
+    ("label loss", ("label_loss",)),
+)
+
+
+def plot_localizations(
+    images,
+    predictions=None,
+    truth=None,
+    *,
+    bounding_box_format="rel_xyxy",
+    class_names=None,
+    columns=4,
+):
+    """Draws predicted (red, dashed) against true (green) boxes on pictures.
+
+    Above each picture stand the predicted class with its score, the true class where
+    it is another, and the IoU of the two boxes where there are two.
+
+    Args:
+        images: N pictures: paths, PIL images or arrays (height, width, 3) in
+            [0, 255], or one array (N, height, width, 3); or a `LocalizationDataset`,
+            which brings truth and class names along.
+        predictions: what was predicted for each: a list of `Localization`, as
+            `Localizer.localize` gives it, with boxes in pixels of the picture; or a
+            dict `{"box": (N, 4), "label": ...}` as `predict` gives it, the label
+            (N, classes) probabilities, (N, 1) one probability, or (N,) class ids;
+            or the boxes alone, (N, 4).
+        truth: what is true, in any of these forms. A box without area is not drawn.
+        bounding_box_format: format of boxes given as arrays, relative to the
+            picture shown. See `keras_localize.boxes.convert`.
+        class_names: names for class ids.
+        columns: pictures per row.
+
+    Returns:
+        A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
+
+    Raises:
+        ImportError: without matplotlib.
+        ValueError: for counts that do not match, or no picture.
+
+    Example:
+
+    >>> from keras_localize.datasets import make_synthetic
+    >>> from keras_localize.visualization import plot_localizations
+    >>> data = make_synthetic(3)
+    >>> figure = plot_localizations(data, predictions=data.boxes, columns=3)
+    >>> figure.axes[0].get_title()
+    'IoU 1.00'
+    """
+    figure_class = _figure_class()
+    from matplotlib.patches import Rectangle
+
+    true_format = bounding_box_format
+    if hasattr(images, "image_sizes"):  # a LocalizationDataset
+        class_names = images.class_names if class_names is None else class_names
+        if truth is None:
+            truth = {"box": images.boxes, "label": images.labels}
+            true_format = "rel_xyxy"
+        images = images.images
+    if len(images) == 0:
+        raise ValueError("`images` must hold at least one picture. Received: none")
+    if not isinstance(columns, int) or columns < 1:
+        raise ValueError(
+            f"`columns` must be a positive integer. Received: columns={columns!r}"
+        )
+    predicted = _entries(
+        predictions, "predictions", len(images), bounding_box_format, class_names
+    )
+    true = _entries(truth, "truth", len(images), true_format, class_names)
+
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    figure = figure_class(figsize=(3 * columns, 3.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, image, guess, fact in zip(axes, images, predicted, true):
+        picture = load(image)
+        height, width = picture.shape[:2]
+        # Pixel i covers [i, i + 1), as in boxes.
+        axis.imshow(picture, extent=(0, width, height, 0))
+        corners = []
+        for entry, colour, style in (
+            (fact, TRUE_COLOUR, "-"),
+            (guess, PREDICTED_COLOUR, "--"),
+        ):
+            box = entry.corners(height, width)
+            if box is None:
+                continue
+            corners.append(box)
+            x0, y0, x1, y1 = box
+            axis.add_patch(
+                Rectangle(
+                    (x0, y0),
+                    x1 - x0,
+                    y1 - y0,
+                    fill=False,
+                    edgecolor=colour,
+                    linestyle=style,
+                    linewidth=2,
+                )
+            )
+        axis.set_title(_title(guess, fact, corners), fontsize=9)
+    return figure
+
+
+def plot_history(history):
+    """Draws IoU, accuracy, MSE and losses over epochs, training and validation.
+
+    Args:
+        history: what `fit` returned, its `history` dict, or the path of a CSV file
+            as `keras.callbacks.CSVLogger` writes it. Of `box_iou`,
+            `label_accuracy`, `box_mse`, `loss`, `box_loss`, `label_loss` (without
+            the prefix for a model with one output) and their `val_` twins, those
+            that are there are drawn.
+
+    Returns:
+        A `matplotlib.figure.Figure` with one panel for each.
+
+    Raises:
+        ImportError: without matplotlib.
+        ValueError: where there is none of these curves.
+
+    Example:
+
+    >>> from keras_localize.visualization import plot_history
+    >>> figure = plot_history({"box_iou": [0.4, 0.6], "val_box_iou": [0.3, 0.5]})
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['training', 'validation']
+    """
+    figure_class = _figure_class()
+    curves = _curves(history)
+    panels = [
+        (title, name)
+        for title, names in _PANELS
+        for name in names
+        if name in curves or f"val_{name}" in curves
+    ]
+    if not panels:
+        raise ValueError(
+            "`history` must hold at least one of "
+            f"{', '.join(names[0] for _, names in _PANELS)}. "
+            f"Received: {', '.join(curves) or 'nothing'}"
+        )
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = figure_class(figsize=(4 * columns, 3 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (title, name) in zip(axes, panels):
+        for key, label, style in (
+            (name, "training", "-"),
+            (f"val_{name}", "validation", "--"),
+        ):
+            if key in curves:
+                values = curves[key]
+                marker = "o" if len(values) == 1 else None
+                epochs = np.arange(1, len(values) + 1)
+                axis.plot(epochs, values, style, label=label, marker=marker)
+        axis.set_title(title)
+        axis.set_xlabel("epoch")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    return figure
+
+
+# --- helpers ---
+
+
+def _figure_class():
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "Plots need matplotlib: pip install keras-localize[plot]"
+        ) from error
+    return Figure
+
+
+class _Entry:
+    """One picture's prediction or truth: a box, a class name, a score, or none."""
+
+    def __init__(self, box=None, bounding_box_format="xyxy", name=None, score=None):
+        self.box = box
+        self.format = bounding_box_format
+        self.name = name
+        self.score = score
+
+    def corners(self, height, width):
+        """(x0, y0, x1, y1) in pixels; None where there is no box to draw."""
+        if self.box is None:
+            return None
+        box = convert(
+            np.asarray(self.box, "float32"), self.format, "xyxy", (height, width)
+        )
+        x0, y0, x1, y1 = (float(value) for value in ops.convert_to_numpy(box))
+        return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
+
+
+def _entries(given, argument, count, bounding_box_format, class_names):
+    if given is None:
+        return [_Entry()] * count
+    if isinstance(given, dict):
+        boxes = None if given.get("box") is None else _array(given["box"])
+        names, scores = _names_and_scores(given.get("label"), class_names)
+    elif len(given) and hasattr(given[0], "box"):
+        entries = [
+            _Entry(thing.box, "xyxy", thing.class_name, thing.score) for thing in given
+        ]
+        return _counted(entries, argument, count)
+    else:
+        boxes, names, scores = _array(given), None, None
+    if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != 4):
+        raise ValueError(
+            f"`{argument}` must have boxes of shape ({count}, 4). "
+            f"Received shape: {boxes.shape}"
+        )
+    length = len(boxes) if boxes is not None else len(names or ())
+    for part in (names, scores):
+        if part is not None:
+            _counted(part, argument, length)
+    entries = [
+        _Entry(
+            None if boxes is None else boxes[i],
+            bounding_box_format,
+            None if names is None else names[i],
+            None if scores is None else scores[i],
+        )
+        for i in range(length)
+    ]
+    return _counted(entries, argument, count)
+
+
+def _names_and_scores(label, class_names):
+    """Class names and scores from class ids or probabilities."""
+    if label is None:
+        return None, None
+    label = _array(label)
+    scores = None
+    if label.ndim == 2:
+        if label.shape[1] == 1:
+            label = np.concatenate([1 - label, label], axis=1)
+        scores = label.max(axis=1).tolist()
+        label = label.argmax(axis=1)
+
+    def name(index):
+        index = int(index)
+        known = class_names is not None and 0 <= index < len(class_names)
+        return str(class_names[index]) if known else f"class {index}"
+
+    return [name(index) for index in label], scores
+
+
+def _counted(entries, argument, count):
+    if len(entries) != count:
+        raise ValueError(
+            f"`{argument}` must have one entry per picture, {count}. "
+            f"Received: {len(entries)}"
+        )
+    return entries
+
+
+def _array(values):
+    return ops.convert_to_numpy(values)
+
+
+def _title(guess, fact, corners):
+    parts = []
+    if guess.name is not None:
+        score = "" if guess.score is None else f" {guess.score:.2f}"
+        parts.append(f"{guess.name}{score}")
+    if fact.name is not None and fact.name != guess.name:
+        parts.append(fact.name if guess.name is None else f"(is {fact.name})")
+    if len(corners) == 2:
+        pair = np.array(corners, "float32")
+        parts.append(f"IoU {float(iou(pair[0], pair[1], 'xyxy')):.2f}")
+    return " ".join(parts)
+
+
+def _curves(history):
+    if isinstance(history, (str, PathLike)):
+        with open(history, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        columns = rows[0].keys() if rows else ()
+        return {key: [_number(row[key]) for row in rows] for key in columns}
+    curves = getattr(history, "history", history)
+    if not isinstance(curves, dict):
+        raise ValueError(
+            "`history` must be what fit returned, its dict, or the path of a CSV "
+            f"file. Received: {type(history).__name__}"
+        )
+    return {
+        key: values
+        for key, values in curves.items()
+        if isinstance(values, (list, tuple, np.ndarray)) and len(values)
+    }
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return float("nan")
