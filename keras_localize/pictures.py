@@ -26,6 +26,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TRANSPOSED = (5, 6, 7, 8)
 
 # Everything that Pillow's decoders are known to let out on a damaged file.
 _DECODER_ERRORS = (
@@ -44,7 +45,7 @@ _DECODER_ERRORS = (
     RuntimeError,
     struct.error,
     Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
+    Warning,  # where the user's filters make errors of them
 )
 
 
@@ -117,7 +118,7 @@ def letterbox(source, size):
     """
     with _opened(source) as picture:
         orientation = _orientation(picture)
-        turned = orientation >= 5
+        turned = orientation in _TRANSPOSED
         width, height = picture.size[::-1] if turned else picture.size
         place = fit(height, width, size)
         stored = (place.rows, place.columns) if turned else (place.columns, place.rows)
@@ -145,7 +146,9 @@ def inspect(source, decode=False):
     """
     with _opened(source) as picture:
         orientation = _orientation(picture)
-        width, height = picture.size[::-1] if orientation >= 5 else picture.size
+        width, height = (
+            picture.size[::-1] if orientation in _TRANSPOSED else picture.size
+        )
         info = Info(height, width, orientation, picture.format or "", picture.mode)
         if decode:
             _reduce(picture, (1, 1))
@@ -170,7 +173,7 @@ def turn_box(corners, height, width, orientation):
         x0, x1 = width - x1, width - x0
     if orientation in (3, 4, 6, 7):
         y0, y1 = height - y1, height - y0
-    if orientation in (5, 6, 7, 8):
+    if orientation in _TRANSPOSED:
         x0, y0, x1, y1 = y0, x0, y1, x1
     return x0, y0, x1, y1
 
@@ -225,7 +228,13 @@ class _opened:
     def _refusal(self, error):
         if isinstance(error, FileNotFoundError):
             return PictureError(self.source, "missing picture")
-        if isinstance(error, (Image.DecompressionBombError, Warning)):
+        if isinstance(
+            error,
+            (
+                Image.DecompressionBombError,
+                Image.DecompressionBombWarning,
+            ),
+        ):
             return PictureError(self.source, "too large", str(error))
         if isinstance(error, Image.UnidentifiedImageError):
             return PictureError(

@@ -70,7 +70,7 @@ def plot_localizations(
     >>> from keras_localize.visualization import plot_localizations
     >>> data = make_synthetic(3)
     >>> figure = plot_localizations(data, predictions=data.boxes, columns=3)
-    >>> figure.axes[0].get_title()
+    >>> figure.axes[0].get_title().splitlines()[-1]
     'IoU 1.00'
     """
     figure_class = _figure_class()
@@ -231,9 +231,12 @@ def _entries(given, argument, count, bounding_box_format, class_names):
         boxes = None if given.get("box") is None else _array(given["box"])
         names, scores = _names_and_scores(given.get("label"), class_names)
     elif len(given) and hasattr(given[0], "box"):
-        entries = [
-            _Entry(thing.box, "xyxy", thing.class_name, thing.score) for thing in given
-        ]
+        entries = []
+        for thing in given:
+            name = thing.class_name
+            if name is None and thing.label is not None:
+                name = _class_name(thing.label, class_names)
+            entries.append(_Entry(thing.box, "xyxy", name, thing.score))
         return _counted(entries, argument, count)
     else:
         boxes, names, scores = _array(given), None, None
@@ -269,13 +272,12 @@ def _names_and_scores(label, class_names):
             label = np.concatenate([1 - label, label], axis=1)
         scores = label.max(axis=1).tolist()
         label = label.argmax(axis=1)
+    return [_class_name(int(index), class_names) for index in label], scores
 
-    def name(index):
-        index = int(index)
-        known = class_names is not None and 0 <= index < len(class_names)
-        return str(class_names[index]) if known else f"class {index}"
 
-    return [name(index) for index in label], scores
+def _class_name(index, class_names):
+    known = class_names is not None and 0 <= index < len(class_names)
+    return str(class_names[index]) if known else f"class {index}"
 
 
 def _counted(entries, argument, count):
@@ -298,10 +300,12 @@ def _title(guess, fact, corners):
         parts.append(f"{guess.name}{score}")
     if fact.name is not None and fact.name != guess.name:
         parts.append(fact.name if guess.name is None else f"(is {fact.name})")
+    lines = [" ".join(parts)] if parts else []
     if len(corners) == 2:
         pair = np.array(corners, "float32")
-        parts.append(f"IoU {float(iou(pair[0], pair[1], 'xyxy')):.2f}")
-    return " ".join(parts)
+        value = float(ops.convert_to_numpy(iou(pair[0], pair[1], "xyxy")))
+        lines.append(f"IoU {value:.2f}")
+    return "\n".join(lines)
 
 
 def _curves(history):

@@ -1,0 +1,275 @@
+"""Decoding and letterboxing, against painted pixels and float64 references."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_localize import pictures
+from keras_localize.boxes.square import fit
+from keras_localize.datasets.squares import square_boxes
+from keras_localize.pictures import PictureError
+
+# What each EXIF orientation means, said in NumPy: stored pixels -> upright pixels.
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+def blocks(height, width, seed=0):
+    """A picture without symmetry that JPEG keeps nearly unchanged."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(40, 216, (5, 7, 1)).repeat(3, axis=-1).astype("uint8")
+    image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def saved(path, array, **options):
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
+
+
+def antialiased(picture, size):
+    """float64 letterbox with a triangle filter as wide as the scale."""
+
+    def matrix(before, after):
+        scale = before / after
+        centres = (np.arange(after)[:, None] + 0.5) * scale
+        distance = np.abs(np.arange(before) + 0.5 - centres) / max(scale, 1)
+        weights = np.clip(1 - distance, 0, None)
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    height, width = picture.shape[:2]
+    place = fit(height, width, size)
+    rows, columns = matrix(height, place.rows), matrix(width, place.columns)
+    square = np.zeros((size, size, 3))
+    square[
+        place.top : place.top + place.rows, place.left : place.left + place.columns
+    ] = np.einsum("ij,kl,jlc->ikc", rows, columns, picture / 1.0, optimize=True)
+    return square
+
+
+def psnr(a, b):
+    error = np.mean((np.asarray(a, "float64") - b) ** 2)
+    return 10 * np.log10(255**2 / max(error, 1e-12))
+
+
+def test_upright_in_all_orientations(tmp_path):
+    for orientation in range(10):
+        check_upright(tmp_path, orientation)
+
+
+def check_upright(tmp_path, orientation):
+    stored = blocks(40, 60)
+    expected = UPRIGHT.get(orientation, UPRIGHT[1])(stored)
+    # PNG is exact, JPEG goes through the reduced decode.
+    png = saved(tmp_path / "a.png", stored, exif=exif(orientation))
+    assert np.array_equal(pictures.load(png), expected)
+    info = pictures.inspect(png)
+    assert (info.height, info.width) == expected.shape[:2]
+    assert info.orientation == orientation
+    large = blocks(400, 600)
+    jpeg = saved(tmp_path / "a.jpg", large, exif=exif(orientation), quality=95)
+    upright = UPRIGHT.get(orientation, UPRIGHT[1])(large)
+    assert psnr(pictures.load(jpeg), upright) > 40
+    square, size = pictures.letterbox(jpeg, 64)
+    assert size == upright.shape[:2]
+    assert psnr(square, antialiased(upright, 64)) > 40
+    with Image.open(jpeg) as image:
+        assert psnr(pictures.letterbox(image, 64)[0], antialiased(upright, 64)) > 40
+
+
+def test_turned_box_is_the_box_of_the_turned_pixels(rng):
+    for orientation in [*range(1, 9)] * 20:
+        height, width = rng.integers(4, 30, 2)
+        x0, y0 = rng.integers(0, [width - 1, height - 1])
+        x1, y1 = rng.integers([x0 + 1, y0 + 1], [width + 1, height + 1])
+        painted = np.zeros((height, width, 1))
+        painted[y0:y1, x0:x1] = 1
+        rows, columns, _ = np.nonzero(UPRIGHT[orientation](painted))
+        expected = (
+            columns.min(),
+            rows.min(),
+            columns.max() + 1,
+            rows.max() + 1,
+        )
+        turned = pictures.turn_box((x0, y0, x1, y1), height, width, orientation)
+        assert turned == expected
+
+
+@pytest.mark.parametrize("kind", ["array", "jpeg"])
+def test_painted_rectangle_lies_where_the_box_says(tmp_path, rng, kind):
+    """Edges of the painted pixels, to a fraction of a pixel, from their mass."""
+    worst = 0
+    for number in range(40):
+        height, width = rng.integers(200, 700, 2)
+        size = int(rng.integers(48, 160))
+        x0, y0 = rng.integers([width // 8, height // 8], [width // 2, height // 2])
+        x1 = rng.integers(x0 + width // 4, width - width // 8 + 1)
+        y1 = rng.integers(y0 + height // 4, height - height // 8 + 1)
+        painted = np.zeros((height, width, 3), "uint8")
+        painted[y0:y1, x0:x1] = 255
+        source = painted
+        if kind == "jpeg":
+            source = saved(tmp_path / f"{number}.jpg", painted, quality=95)
+        square, _ = pictures.letterbox(source, size)
+        mass = square[..., 0].astype("float64")
+        relative = np.array([[x0, y0, x1, y1]]) / [width, height, width, height]
+        box = square_boxes(relative, [(height, width)], size)[0].astype("float64")
+        box = box * size
+        for axis, low, high in ((0, box[0], box[2]), (1, box[1], box[3])):
+            profile = mass.max(axis=axis) / 255
+            centre = ((np.arange(size) + 0.5) * profile).sum() / profile.sum()
+            worst = max(worst, abs(profile.sum() - (high - low)))
+            worst = max(worst, abs(centre - (low + high) / 2))
+    # JPEG rings by a few grey levels around the white rectangle.
+    assert worst < (0.03 if kind == "array" else 0.35)
+
+
+def test_letterbox_is_antialiased():
+    shapes = ((100, 151), (313, 90), (60, 60), (200, 3))
+    for size, (height, width) in itertools.product((32, 90, 250), shapes):
+        picture = blocks(height, width)
+        square, _ = pictures.letterbox(picture, size)
+        assert square.dtype == np.uint8 and square.shape == (size, size, 3)
+        assert np.abs(square - antialiased(picture, size)).max() <= 1.5
+
+
+def test_padding_is_black_and_thin_pictures_keep_a_pixel():
+    square, size = pictures.letterbox(np.full((3000, 1, 3), 200, "uint8"), 32)
+    assert size == (3000, 1)
+    assert (square[:, 15] == 200).all() and square.sum() == 200 * 32 * 3
+
+
+def test_pixel_formats(tmp_path):
+    grey = blocks(20, 30)
+    rgba = np.concatenate([grey, np.full((20, 30, 1), 255, "uint8")], axis=-1)
+    rgba[:10, :, 3] = 0
+    on_black = grey.copy()
+    on_black[:10] = 0
+    wide = grey[..., 0].astype("uint16") * 257
+    exact = {
+        "bmp": saved(tmp_path / "a.bmp", grey),
+        "lossless webp": saved(tmp_path / "a.webp", grey, lossless=True),
+        "one channel": saved(tmp_path / "b.png", grey[..., 0]),
+        "16 bits": saved(tmp_path / "c.png", wide),
+        "16 bits tiff": saved(tmp_path / "c.tif", wide),
+        "gif": saved(tmp_path / "named.jpg", grey[..., 0], format="GIF"),
+        "png named jpg": saved(tmp_path / "other.jpg", grey, format="PNG"),
+    }
+    for name, path in exact.items():
+        assert np.array_equal(pictures.load(path), grey), name
+    transparent = saved(tmp_path / "d.png", rgba)
+    assert np.array_equal(pictures.load(transparent), on_black)
+    palette = Image.fromarray(grey[..., 0]).convert("P")
+    palette.save(tmp_path / "e.png", transparency=0)
+    assert pictures.load(tmp_path / "e.png").shape == (20, 30, 3)
+    for name, image, options in (
+        ("cmyk", Image.fromarray(grey).convert("CMYK"), {}),
+        ("grey", Image.fromarray(grey[..., 0]), {}),
+        ("progressive", Image.fromarray(grey), {"progressive": True}),
+    ):
+        path = tmp_path / f"{name}.jpg"
+        image.save(path, quality=95, **options)
+        assert psnr(pictures.load(path), grey) > 35, name
+        assert pictures.letterbox(path, 16)[0].shape == (16, 16, 3)
+
+
+def test_arrays(rng):
+    picture = rng.integers(0, 256, (8, 9, 3)).astype("uint8")
+    assert np.array_equal(pictures.load(picture), picture)
+    assert np.array_equal(pictures.load(picture.astype("float64") + 0.4), picture)
+    assert np.array_equal(pictures.load(picture.astype("int64")), picture)
+    wide = picture.astype("uint16") * 257
+    assert np.array_equal(pictures.load(wide), picture)
+    grey = pictures.load(picture[..., 0])
+    assert np.array_equal(grey, np.repeat(picture[..., :1], 3, axis=-1))
+    assert np.array_equal(pictures.load(picture[..., :1]), grey)
+    before = picture.copy()
+    pictures.letterbox(picture, 16)
+    assert np.array_equal(picture, before)
+    assert np.array_equal(
+        pictures.load(np.array([[[300.0, -5, 7]]]))[0, 0], [255, 0, 7]
+    )
+
+
+def test_arrays_that_are_no_pictures():
+    for array in (
+        np.zeros((4, 4, 2)),
+        np.zeros((2, 4, 4, 3)),
+        np.zeros((0, 4, 3)),
+        np.zeros(4),
+        np.full((2, 2, 3), np.nan),
+        np.zeros((2, 2, 3), complex),
+        None,
+    ):
+        with pytest.raises(PictureError, match=r"not a picture|not finite"):
+            pictures.load(array)
+
+
+def test_bad_files_are_refused_by_name(tmp_path, monkeypatch):
+    whole = saved(tmp_path / "whole.jpg", blocks(200, 300)).read_bytes()
+    cases = {
+        "missing.jpg": (None, "missing picture"),
+        "empty.jpg": (b"", "not a picture"),
+        "text.jpg": (b"this is no picture", "not a picture"),
+        "cut.jpg": (whole[: len(whole) // 2], "unreadable picture"),
+        "postscript.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture"),
+    }
+    for name, (content, reason) in cases.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        for use in (pictures.load, lambda path: pictures.letterbox(path, 16)):
+            with pytest.raises(PictureError, match=reason) as caught:
+                use(tmp_path / name)
+            assert name in str(caught.value) and caught.value.reason == reason
+    with pytest.raises(PictureError, match="unreadable"):
+        pictures.inspect(tmp_path / "cut.jpg", decode=True)
+    with pytest.raises(PictureError, match="unreadable"):
+        pictures.load(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    with pytest.raises(PictureError, match="too large"):
+        pictures.load(tmp_path / "whole.jpg")
+
+
+def test_fuzzed_files_give_a_picture_or_a_picture_error(tmp_path, rng):
+    seeds = []
+    for options in (
+        {"format": "JPEG", "exif": exif(6)},
+        {"format": "PNG"},
+        {"format": "GIF"},
+        {"format": "WEBP"},
+        {"format": "TIFF"},
+        {"format": "BMP"},
+    ):
+        buffer = io.BytesIO()
+        Image.fromarray(blocks(24, 32)).save(buffer, **options)
+        seeds.append(buffer.getvalue())
+    path = tmp_path / "fuzzed.jpg"
+    refused = 0
+    for number in range(600):
+        content = np.frombuffer(seeds[number % len(seeds)], "uint8").copy()
+        for _ in range(rng.integers(1, 8)):
+            content[rng.integers(len(content))] = rng.integers(256)
+        path.write_bytes(content[: rng.integers(1, 2 * len(content))].tobytes())
+        try:
+            square, _ = pictures.letterbox(path, 16)
+            assert square.shape == (16, 16, 3)
+        except PictureError:
+            refused += 1
+    assert 50 < refused < 600

@@ -1,0 +1,146 @@
+"""Plots: what is drawn where, read back from the figure."""
+
+import io
+import sys
+
+import numpy as np
+import pytest
+
+from keras_localize import visualization
+from keras_localize.datasets import LocalizationDataset
+from keras_localize.localizer.localization import Localization
+from keras_localize.visualization import plot_history, plot_localizations
+
+PICTURES = [np.zeros((40, 80, 3), "uint8"), np.zeros((60, 20, 3), "uint8")]
+TRUE = np.array([[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.0, 0.0]], "float32")
+
+
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch):
+    """Importing pyplot fails, so no figure can depend on it."""
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+
+
+@pytest.fixture
+def dataset():
+    return LocalizationDataset(PICTURES, TRUE, [1, 0], ["cat", "dog"], [1, 0])
+
+
+def drawn(axis):
+    """(x0, y0, x1, y1) of each rectangle of one picture."""
+    boxes = []
+    for patch in axis.patches:
+        (x, y), w, h = patch.get_xy(), patch.get_width(), patch.get_height()
+        boxes.append((x, y, x + w, y + h))
+    return boxes
+
+
+def titles(figure):
+    return [axis.get_title() for axis in figure.axes]
+
+
+def test_dataset_with_localizations(dataset):
+    found = [
+        Localization(1, "dog", 0.875, (20.0, 20.0, 60.0, 30.0), None),
+        Localization(1, "dog", 0.5, (1.0, 2.0, 3.0, 4.0), 0.5),
+    ]
+    figure = plot_localizations(dataset, found)
+    first, second = figure.axes
+    assert drawn(first) == [(20, 20, 60, 40), (20, 20, 60, 30)]
+    assert drawn(second) == [(1, 2, 3, 4)]  # nothing true to draw
+    assert titles(figure) == ["dog 0.88\nIoU 0.50", "dog 0.50 (is cat)"]
+    assert list(first.images[0].get_extent()) == [0, 80, 0 + 40, 0]
+    figure.savefig(io.BytesIO(), format="png")
+
+
+def test_model_outputs_and_arrays():
+    probabilities = np.array([[0.1, 0.9], [0.75, 0.25]])
+    figure = plot_localizations(
+        np.zeros((2, 10, 10, 3)),
+        {"box": np.array([[0, 0, 0.5, 1], [0, 0, 1, 1]]), "label": probabilities},
+        {"box": np.array([[0, 0, 1, 1], [0, 0, 1, 1]]), "label": np.array([1, 1])},
+        class_names=("cat", "dog"),
+        columns=1,
+    )
+    assert titles(figure) == ["dog 0.90\nIoU 0.50", "cat 0.75 (is dog)\nIoU 1.00"]
+    assert drawn(figure.axes[0]) == [(0, 0, 10, 10), (0, 0, 5, 10)]
+    one_unit = plot_localizations(PICTURES, {"label": np.array([[0.25], [0.75]])})
+    assert titles(one_unit) == ["class 0 0.75", "class 1 0.75"]
+    pixels = plot_localizations(
+        PICTURES, [[1, 2, 3, 4], [5, 6, 7, 8]], bounding_box_format="xywh"
+    )
+    assert drawn(pixels.axes[1]) == [(5, 6, 12, 14)]
+
+
+def test_bad_arguments(dataset):
+    with pytest.raises(ValueError, match="one entry per picture, 2"):
+        plot_localizations(dataset, TRUE[:1])
+    with pytest.raises(ValueError, match="shape"):
+        plot_localizations(dataset, np.zeros((2, 5)))
+    with pytest.raises(ValueError, match="at least one picture"):
+        plot_localizations([])
+    with pytest.raises(ValueError, match="columns"):
+        plot_localizations(dataset, columns=0)
+    with pytest.raises(ValueError, match="box_iou"):
+        plot_history({"lr": [1.0]})
+    with pytest.raises(ValueError, match="Received: int"):
+        plot_history(3)
+
+
+def lines(figure):
+    return {
+        axis.get_title(): {
+            line.get_label(): np.asarray(line.get_ydata()).tolist()
+            for line in axis.lines
+        }
+        for axis in figure.axes
+        if axis.lines
+    }
+
+
+def test_history_of_two_outputs_from_dict_object_and_csv(tmp_path):
+    names = ["box_iou", "label_accuracy", "box_mse", "loss", "box_loss", "label_loss"]
+    history = {}
+    for number, name in enumerate(names):
+        history[name] = [number + 0.5, number + 0.25]
+        history[f"val_{name}"] = [number + 1.5, number + 1.25]
+    path = tmp_path / "history.csv"
+    rows = [",".join(["epoch", *history])]
+    rows += [f"{i}," + ",".join(str(v[i]) for v in history.values()) for i in (0, 1)]
+    path.write_text("\n".join(rows))
+
+    class History:
+        pass
+
+    returned = History()
+    returned.history = history
+    expected = lines(plot_history(history))
+    assert list(expected) == [
+        "box IoU",
+        "label accuracy",
+        "box MSE",
+        "loss",
+        "box loss",
+        "label loss",
+    ]
+    assert expected["box MSE"] == {"training": [2.5, 2.25], "validation": [3.5, 3.25]}
+    assert lines(plot_history(returned)) == expected
+    assert lines(plot_history(path)) == expected
+    assert lines(plot_history(str(path))) == expected
+
+
+def test_history_of_one_output_draws_what_is_there():
+    assert lines(plot_history({"iou": [0.5], "val_loss": [2.0]})) == {
+        "box IoU": {"training": [0.5]},
+        "loss": {"validation": [2.0]},
+    }
+
+
+def test_without_matplotlib(monkeypatch, dataset):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    for call in (
+        lambda: plot_localizations(dataset),
+        lambda: visualization.plot_history({"loss": [1.0]}),
+    ):
+        with pytest.raises(ImportError, match=r"pip install keras-localize\[plot\]"):
+            call()
