@@ -2,5 +2,6 @@
 
 from keras_localize.layers.localization_head import LocalizationHead
 from keras_localize.layers.pad_to_square import PadToSquare
+from keras_localize.layers.random_square_view import RandomSquareView
 
-__all__ = ["LocalizationHead", "PadToSquare"]
+__all__ = ["LocalizationHead", "PadToSquare", "RandomSquareView"]

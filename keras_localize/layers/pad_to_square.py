@@ -221,11 +221,13 @@ class PadToSquare(keras.layers.Layer):
 
     def _move_images(self, xp, images, place):
         images = self._to_compute_dtype(xp, self._resize(xp, images, place))
-        fill = self.fill_value
-        if _is_integer(self.compute_dtype):
-            info = np.iinfo(self.compute_dtype)
-            fill = int(np.clip(round(fill), info.min, info.max))
-        return self._pad(xp, images, place, self._axes, fill)
+        return self._pad(xp, images, place, self._axes, self._fill())
+
+    def _fill(self):
+        if not _is_integer(self.compute_dtype):
+            return self.fill_value
+        info = np.iinfo(self.compute_dtype)
+        return int(np.clip(round(self.fill_value), info.min, info.max))
 
     def _resize(self, xp, images, place):
         if _is_unscaled(place):
