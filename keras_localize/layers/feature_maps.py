@@ -1,0 +1,74 @@
+"""What a backbone gives: maps of either data format, or tokens, as (B, H, W, C)."""
+
+import math
+
+from keras import ops
+
+
+def as_list(inputs):
+    """One tensor or a list of them, as a list."""
+    return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+
+
+def as_shapes(input_shape):
+    """One shape or a list of them, as a list."""
+    nested = isinstance(input_shape[0], (list, tuple))
+    return list(input_shape) if nested else [input_shape]
+
+
+def as_map(features, data_format, num_prefix_tokens=None):
+    """A map or tokens as a map (B, H, W, C)."""
+    if len(features.shape) == 3:
+        tokens, channels = features.shape[1:]
+        prefix, side = patch_grid(tokens, num_prefix_tokens)
+        return ops.reshape(features[:, prefix:], (-1, side, side, channels))
+    if data_format == "channels_first":
+        return ops.transpose(features, (0, 2, 3, 1))
+    return features
+
+
+def map_shape(shape, data_format, num_prefix_tokens=None):
+    """The shape that `as_map` gives for features of this shape.
+
+    Raises:
+        ValueError: for what is neither a map nor tokens, an unknown number of
+            channels, or patches that form no square.
+    """
+    shape = tuple(shape)
+    if len(shape) == 4:
+        if data_format == "channels_first":
+            shape = (shape[0], shape[2], shape[3], shape[1])
+    elif len(shape) == 3 and shape[1] is not None:
+        _, side = patch_grid(shape[1], num_prefix_tokens)
+        shape = (shape[0], side, side, shape[2])
+    else:
+        raise ValueError(
+            "The inputs must be feature maps (B, H, W, C) or tokens (B, T, C) with a "
+            "known T, as a backbone without its top and without pooling gives. "
+            f"Received an input of shape {shape}"
+        )
+    if None in shape[1:]:
+        raise ValueError(
+            "The height, width and channels of feature maps must be known: give the "
+            f"backbone pictures of a fixed size. Received an input of shape {shape}"
+        )
+    return shape
+
+
+def patch_grid(tokens, num_prefix_tokens=None):
+    """(number of prefix tokens, side of the square of patches).
+
+    Class and register tokens come first. Where their number is not given, the
+    patches are taken to be the largest square that fits.
+    """
+    prefix = num_prefix_tokens
+    if prefix is None:
+        prefix = tokens - math.isqrt(tokens) ** 2
+    patches = tokens - prefix
+    if patches <= 0 or math.isqrt(patches) ** 2 != patches:
+        raise ValueError(
+            f"`num_prefix_tokens` must leave a square number of patches of {tokens} "
+            f"tokens. Received: num_prefix_tokens={num_prefix_tokens}, which leaves "
+            f"{patches}"
+        )
+    return prefix, math.isqrt(patches)

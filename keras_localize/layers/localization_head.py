@@ -1,0 +1,247 @@
+"""The head that points: feature maps in, one box out."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_localize.layers.feature_maps import as_list, as_map, as_shapes, map_shape
+
+KINDS = ("spatial", "pooled", "flatten")
+
+# Distances start near the mean box: 0.18 softplus(0.54) = 0.18, on both sides of a
+# point that starts as the mean of all places.
+_REACH = 0.18
+_REACH_BIAS = 0.54
+
+
+@keras.saving.register_keras_serializable(package="keras_localize")
+class LocalizationHead(keras.layers.Layer):
+    """Turns feature maps into one bounding box.
+
+    `kind="spatial"`, the default, lets every place of the finest map say where it
+    thinks the four sides are, and how much it should be trusted:
+
+    1. each map goes through a 1x1 convolution to `units` channels, is resized to
+       the finest map, and all are added;
+    2. one depthwise-separable 3x3 convolution looks around;
+    3. a 1x1 convolution gives per place one location logit and four positive
+       distances (left, top, right, bottom);
+    4. the box is the expectation, under the softmax of the logits, of the place's
+       centre minus / plus its distances.
+
+    Unlike a pooled or flattened dense layer it keeps the map's geometry (moving the
+    object moves the box) with few weights. See *Soft-argmax* (arXiv 1505.00487,
+    1711.08229) for the expectation and *FCOS* (arXiv 1904.01355) for the distances.
+
+    The plain designs remain: `"pooled"` (global average pooling and a dense layer)
+    and `"flatten"` (flattened map and a dense layer).
+
+    Whatever the design, the weights and the dtype policy, the box is ordered
+    (`x0 <= x1`, `y0 <= y1`), inside `[0, 1]` and float32. Where a side is cut off at
+    the border, its gradient still passes: a box that starts outside can come back.
+
+    Args:
+        kind: `"spatial"`, `"pooled"` or `"flatten"`.
+        units: width of the trunk of `"spatial"`.
+        num_prefix_tokens: for tokens, how many (class, register) precede the
+            patches. `None`: `T - floor(sqrt(T))**2`.
+        data_format: `"channels_last"` or `"channels_first"`; `None`: the one of
+            `keras.config.image_data_format()`.
+
+    Input shape:
+        One map `(B, H, W, C)`, a list of maps of several scales, or tokens
+        `(B, T, C)` of a vision transformer (a list may mix them).
+
+    Output shape:
+        `(B, 4)`, `rel_xyxy`: fractions of the input picture's sides.
+
+    Raises:
+        ValueError: for an unknown `kind`, `units` that is not positive, an input
+            that is neither a map nor tokens, or patches that form no square.
+
+    Example:
+
+    >>> head = keras_localize.LocalizationHead()
+    >>> box = head([np.ones((2, 14, 14, 8)), np.ones((2, 7, 7, 16))])
+    >>> tuple(box.shape)
+    (2, 4)
+    """
+
+    def __init__(
+        self,
+        kind="spatial",
+        units=128,
+        num_prefix_tokens=None,
+        data_format=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if kind not in KINDS:
+            raise ValueError(
+                f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}"
+            )
+        if not isinstance(units, int) or units <= 0:
+            raise ValueError(
+                f"`units` must be a positive integer. Received: units={units!r}"
+            )
+        if num_prefix_tokens is not None and (
+            not isinstance(num_prefix_tokens, int) or num_prefix_tokens < 0
+        ):
+            raise ValueError(
+                "`num_prefix_tokens` must be None or an integer >= 0. Received: "
+                f"num_prefix_tokens={num_prefix_tokens!r}"
+            )
+        self.kind = kind
+        self.units = units
+        self.num_prefix_tokens = num_prefix_tokens
+        self.data_format = keras.config.image_data_format()
+        if data_format is not None:
+            if data_format not in ("channels_last", "channels_first"):
+                raise ValueError(
+                    "`data_format` must be 'channels_last', 'channels_first' or "
+                    f"None. Received: data_format={data_format!r}"
+                )
+            self.data_format = data_format
+
+        # === Layers ===
+        def sublayer(cls, name, *args, **kwargs):
+            return cls(*args, name=name, dtype=self.dtype_policy, **kwargs)
+
+        if kind == "spatial":
+            self.look_around = sublayer(
+                keras.layers.SeparableConv2D,
+                "look_around",
+                units,
+                3,
+                padding="same",
+                activation="relu",
+                data_format="channels_last",
+            )
+            self.point = sublayer(
+                keras.layers.Conv2D,
+                "point",
+                5,
+                1,
+                kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+                bias_initializer=keras.initializers.Constant(0.0),
+                data_format="channels_last",
+            )
+        else:
+            self.dense = sublayer(
+                keras.layers.Dense,
+                "dense",
+                4,
+                kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+            )
+
+    def build(self, input_shape):
+        """Creates one lateral convolution per map."""
+        shapes = [
+            map_shape(shape, self.data_format, self.num_prefix_tokens)
+            for shape in as_shapes(input_shape)
+        ]
+        if self.kind == "spatial":
+            self.laterals = []
+            for i, shape in enumerate(shapes):
+                lateral = keras.layers.Conv2D(
+                    self.units,
+                    1,
+                    use_bias=i == 0,
+                    data_format="channels_last",
+                    dtype=self.dtype_policy,
+                    name=f"lateral_{i}",
+                )
+                lateral.build(shape)
+                self.laterals.append(lateral)
+            finest = _finest(shapes)
+            self.look_around.build((*finest[:3], self.units))
+            self.point.build((*finest[:3], self.units))
+        else:
+            width = sum(
+                shape[3] if self.kind == "pooled" else math.prod(shape[1:])
+                for shape in shapes
+            )
+            self.dense.build((None, width))
+        self.built = True
+
+    def call(self, inputs):
+        """Gives the boxes (B, 4)."""
+        maps = [
+            as_map(x, self.data_format, self.num_prefix_tokens) for x in as_list(inputs)
+        ]
+        if self.kind == "spatial":
+            return self._expected_box(self._trunk(maps))
+        if self.kind == "pooled":
+            vectors = [ops.mean(x, axis=(1, 2)) for x in maps]
+        else:
+            vectors = [ops.reshape(x, (-1, math.prod(x.shape[1:]))) for x in maps]
+        raw = ops.cast(self.dense(ops.concatenate(vectors, axis=-1)), "float32")
+        center = ops.sigmoid(raw[:, :2])
+        half = ops.sigmoid(raw[:, 2:]) / 2
+        return _inside(center - half, center + half)
+
+    def compute_output_spec(self, inputs):
+        """(B, 4) float32 under every dtype policy."""
+        if not self.built:
+            self.build([x.shape for x in as_list(inputs)])
+        batch = as_list(inputs)[0].shape[0]
+        return keras.KerasTensor((batch, 4), dtype="float32")
+
+    def compute_output_shape(self, input_shape):
+        """(B, 4)."""
+        return (as_shapes(input_shape)[0][0], 4)
+
+    def get_config(self):
+        """Every constructor argument."""
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "units": self.units,
+            "num_prefix_tokens": self.num_prefix_tokens,
+            "data_format": self.data_format,
+        }
+
+    def _trunk(self, maps):
+        height, width = _finest([x.shape for x in maps])[1:3]
+        total = 0
+        for x, lateral in zip(maps, self.laterals):
+            x = lateral(x)
+            if x.shape[1:3] != (height, width):
+                x = ops.image.resize(
+                    x, (height, width), "bilinear", data_format="channels_last"
+                )
+            total = total + x
+        return self.look_around(ops.relu(total))
+
+    def _expected_box(self, trunk):
+        # From here on in float32: a half-precision box is off by pixels.
+        raw = ops.cast(self.point(trunk), "float32")
+        height, width = raw.shape[1:3]
+        raw = ops.reshape(raw, (-1, height * width, 5))
+        weight = ops.softmax(raw[..., :1], axis=1)
+        reach = _REACH * ops.softplus(raw[..., 1:] + _REACH_BIAS)
+        centers = ops.convert_to_tensor(_centers(height, width), "float32")
+        corner0 = ops.sum(weight * (centers - reach[..., :2]), axis=1)
+        corner1 = ops.sum(weight * (centers + reach[..., 2:]), axis=1)
+        return _inside(corner0, corner1)
+
+
+def _inside(corner0, corner1):
+    """Joins corners to boxes in [0, 1], ordered; the gradient passes the border."""
+    box = ops.concatenate([corner0, ops.maximum(corner0, corner1)], axis=-1)
+    box = box + ops.stop_gradient(ops.clip(box, 0.0, 1.0) - box)
+    return ops.where(box > 1.0, 1.0, box)  # the sum may round to just above 1
+
+
+def _centers(height, width):
+    """Centres (x, y) of a map's places, in fractions: (H * W, 2)."""
+    return [
+        [(column + 0.5) / width, (row + 0.5) / height]
+        for row in range(height)
+        for column in range(width)
+    ]
+
+
+def _finest(shapes):
+    return max(shapes, key=lambda shape: shape[1] * shape[2])

@@ -1,0 +1,127 @@
+"""How a localizer trains when nobody says how."""
+
+import keras
+from keras import ops
+
+from keras_localize.boxes import iou
+from keras_localize.localizer.label_loss import LabelCrossentropy
+from keras_localize.losses import BoxLoss
+from keras_localize.metrics import IoUMetric
+
+
+@keras.saving.register_keras_serializable(package="keras_localize")
+class LocalizerHeads(keras.Model):
+    """A model with the outputs `"label"` and `"box"` that knows its own recipe.
+
+    `Localizer` is one whose input is pictures; `Localizer.split()` gives one whose
+    input is feature maps. A functional model: `LocalizerHeads(inputs, outputs)`.
+    """
+
+    def compile(
+        self,
+        optimizer="auto",
+        loss="auto",
+        loss_weights=None,
+        metrics="auto",
+        weighted_metrics=None,
+        **kwargs,
+    ):
+        """Configures training; without arguments, with the measured recipe.
+
+        Args:
+            optimizer: `"auto"`: AdamW with learning rate 2e-3, weight decay 0.01 and
+                gradients clipped to norm 10. Where the backbone is trainable, 5e-4:
+                pretrained weights move less.
+            loss: `"auto"`: cross-entropy with label smoothing 0.1 for the label
+                (class ids or one-hot; no smoothing for a single sigmoid unit), and
+                `BoxLoss` (5 L1 + 2 GIoU) for the box. A dict may name one output
+                only: the other keeps its own.
+            loss_weights: as in Keras; by default both count 1.
+            metrics: `"auto"`: accuracy for the label, IoU and mean squared error
+                for the box, as weighted metrics, so that a picture without a box
+                (box weight 0) counts in none of them. Given `metrics` or
+                `weighted_metrics`, these alone are used.
+            weighted_metrics: as in Keras.
+            **kwargs: every other argument of `keras.Model.compile`.
+        """
+        outputs = dict(zip(self.output_names, self.outputs))
+        if isinstance(optimizer, str) and optimizer == "auto":
+            optimizer = keras.optimizers.AdamW(
+                self._auto_learning_rate(), weight_decay=0.01, clipnorm=10.0
+            )
+        defaults = {"box": BoxLoss()}
+        if "label" in outputs:
+            binary = outputs["label"].shape[-1] == 1
+            defaults["label"] = LabelCrossentropy(0.0 if binary else 0.1)
+        if isinstance(loss, str) and loss == "auto":
+            loss = defaults
+        elif isinstance(loss, dict):
+            loss = {**defaults, **loss}
+        if isinstance(metrics, str) and metrics == "auto":
+            metrics = None
+            if weighted_metrics is None:
+                weighted_metrics = _default_metrics(outputs)
+        super().compile(
+            optimizer=optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            **kwargs,
+        )
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """The compiled losses; with a quality output, its own on top.
+
+        The quality's target is the IoU of the predicted box, detached; it counts by
+        the weight of the box. Nobody has to supply it, so Keras must not ask for it.
+        """
+        if not _has_quality(y_pred):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        judged, quality = _without_quality(y_pred)
+        loss = super().compute_loss(x, y, judged, sample_weight, training)
+        truth = iou(y["box"], ops.stop_gradient(y_pred["box"]))
+        error = keras.losses.binary_crossentropy(truth[:, None], quality)
+        if sample_weight is not None and sample_weight.get("box") is not None:
+            error = error * ops.cast(sample_weight["box"], error.dtype)
+        return loss + ops.mean(error)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """The compiled metrics, on the outputs that have a truth."""
+        if _has_quality(y_pred):
+            y_pred, _ = _without_quality(y_pred)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as it was: it evaluates and goes on training."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def _auto_learning_rate(self):
+        return 2e-3
+
+
+def _has_quality(y_pred):
+    return isinstance(y_pred, dict) and "quality" in y_pred
+
+
+def _without_quality(y_pred):
+    judged = {key: value for key, value in y_pred.items() if key != "quality"}
+    return judged, y_pred["quality"]
+
+
+def _default_metrics(outputs):
+    # Keras prefixes the names with the output's only where several have metrics
+    # (the quality, which has no metrics, does not count).
+    prefix = "" if "label" in outputs else "box_"
+    metrics = {
+        "box": [
+            IoUMetric(name=f"{prefix}iou"),
+            keras.metrics.MeanSquaredError(name=f"{prefix}mse"),
+        ]
+    }
+    if "label" in outputs:
+        metrics["label"] = ["accuracy"]
+    return metrics
