@@ -4,6 +4,7 @@ Both are built on `Batches`, so they yield the same numbers. Every random draw i
 function of (seed, epoch, index): nothing depends on which thread came first.
 """
 
+import inspect
 import itertools
 import os
 import random
@@ -39,6 +40,9 @@ class Batches:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.augment = augment
+        self.augment_takes_seed = (
+            augment is not None and "seed" in inspect.signature(augment).parameters
+        )
         # Python's generator is the one that keras.utils.set_random_seed governs.
         self.seed = random.randrange(2**31) if seed is None else int(seed)
         self.squares = Squares(dataset.images, size, cache)
@@ -162,20 +166,28 @@ def augmented(xp, batches, images, box, label, epoch, indices):
     """One batch through the user's layer, in the format that the layer speaks."""
     augment = batches.augment
     spoken = getattr(augment, "bounding_box_format", "rel_xyxy")
-    side = 1 if is_relative(spoken) else batches.size
-    corners = to_pixels(to_corners(box, "rel_xyxy"), side, side)
-    result = augment(
-        {
-            "images": images,
-            "bounding_boxes": {
-                "boxes": from_corners(xp, corners, spoken),
-                "labels": label,
-            },
-        }
-    )
-    corners = to_corners(result["bounding_boxes"]["boxes"], spoken)
-    corners = to_fractions(corners, side, side)
-    return result["images"], from_corners(xp, corners, "rel_xyxy")
+
+    def side(pictures):
+        return 1 if is_relative(spoken) else pictures.shape[1]
+
+    corners = to_corners(box, "rel_xyxy")
+    corners = to_pixels(corners, side(images), side(images))
+    data = {
+        "images": images,
+        "bounding_boxes": {"boxes": from_corners(xp, corners, spoken), "labels": label},
+    }
+    if batches.augment_takes_seed:
+        index = xp.cast(indices, "int32") if hasattr(xp, "cast") else indices
+        ones = xp.ones_like(index)
+        epoch = xp.cast(epoch, "int32") if hasattr(xp, "cast") else epoch
+        seeds = [batches.seed % 2**31 * ones, epoch * ones, index]
+        data = augment(data, seed=xp.stack(seeds, axis=-1))
+    else:
+        data = augment(data)
+    images = data["images"]
+    corners = to_corners(data["bounding_boxes"]["boxes"], spoken)
+    corners = to_fractions(corners, side(images), side(images))
+    return images, from_corners(xp, corners, "rel_xyxy")
 
 
 def label_weights(labels, class_names, class_weight):
