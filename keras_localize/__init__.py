@@ -1,14 +1,29 @@
 """keras-localize: the missing localization kit of Keras 3."""
 
 from keras_localize import boxes
-from keras_localize.layers import LocalizationHead
-from keras_localize.localizer import Localization, Localizer, build_localizer
+from keras_localize.datasets import (
+    AnnotationError,
+    LocalizationDataset,
+    load_oxford_pets,
+    make_synthetic,
+    read_voc,
+)
+from keras_localize.layers import LocalizationHead, PadToSquare, RandomSquareView
+from keras_localize.localizer import (
+    Localization,
+    Localizer,
+    LocalizerHeads,
+    build_localizer,
+    cache_features,
+)
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
+from keras_localize.visualization import plot_history, plot_localizations
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnnotationError",
     "BoxLoss",
     "CIoULoss",
     "DIoULoss",
@@ -16,8 +31,18 @@ __all__ = [
     "IoULoss",
     "IoUMetric",
     "Localization",
+    "LocalizationDataset",
     "LocalizationHead",
     "Localizer",
+    "LocalizerHeads",
+    "PadToSquare",
+    "RandomSquareView",
     "boxes",
     "build_localizer",
+    "cache_features",
+    "load_oxford_pets",
+    "make_synthetic",
+    "plot_history",
+    "plot_localizations",
+    "read_voc",
 ]

@@ -16,6 +16,7 @@ from keras_localize.localizer.features import (
     no_such_layer,
 )
 from keras_localize.localizer.localization import Localization
+from keras_localize.localizer.mirror import mirror_boxes, mirror_images
 from keras_localize.localizer.preprocessing import preprocessing_for
 from keras_localize.localizer.quality import QualityHead
 from keras_localize.localizer.training import LocalizerHeads
@@ -316,13 +317,12 @@ class Localizer(LocalizerHeads):
     def _localize_squares(self, squares, sizes, flip_average):
         """The Localizations of the first len(sizes) squares."""
         batch = np.stack(squares)
-        answer = self._predict_squares(batch)
+        if keras.config.image_data_format() == "channels_first":
+            batch = batch.transpose(0, 3, 1, 2)
+        answer = self.predict_on_batch(batch)
         if flip_average:
-            mirrored = self._predict_squares(batch[:, :, ::-1])
-            box = mirrored["box"]
-            mirrored["box"] = np.stack(
-                [1 - box[:, 2], box[:, 1], 1 - box[:, 0], box[:, 3]], axis=-1
-            )
+            mirrored = self.predict_on_batch(mirror_images(batch))
+            mirrored["box"] = mirror_boxes(mirrored["box"])
             answer = {key: (answer[key] + mirrored[key]) / 2 for key in answer}
         answer = {key: value[: len(sizes)] for key, value in answer.items()}
         sizes = np.array(sizes, "int32")
@@ -333,11 +333,6 @@ class Localizer(LocalizerHeads):
         return [
             self._localization(i, tuple(box), answer) for i, box in enumerate(boxes)
         ]
-
-    def _predict_squares(self, batch):
-        if keras.config.image_data_format() == "channels_first":
-            batch = batch.transpose(0, 3, 1, 2)
-        return self.predict_on_batch(batch)
 
     def _localization(self, i, box, answer):
         label = class_name = score = None

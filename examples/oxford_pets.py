@@ -1,0 +1,399 @@
+"""Where is the pet, and what is it? The Oxford-IIIT Pet exercise, all of it.
+
+    python examples/oxford_pets.py --demo                      # nothing to download
+    python examples/oxford_pets.py                             # downloads the data
+    python examples/oxford_pets.py --data-dir DIR --labels species
+    python examples/oxford_pets.py --data-dir DIR --recipe notebook
+
+The script follows the exercise: 1. get the data, 2. make squares of the pictures and
+move the boxes along, 3. put two heads on a pretrained network, 4. train, with the IoU
+beside accuracy and MSE, 5. evaluate and look.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_localize as kl
+
+NAMES = "keras.applications name, with :alpha where it has one (MobileNet:0.25)"
+
+
+# --- Parts 1 and 2: pictures, boxes, labels ---------------------------------------
+
+
+def load_data(args):
+    """Training and validation data; pictures without a box have box weight 0."""
+    if args.demo:
+        data = kl.make_synthetic(args.limit or 2400, num_classes=4, seed=args.seed)
+        fresh = kl.make_synthetic(400, num_classes=4, seed=args.seed + 1)
+        return data, fresh
+    data = kl.load_oxford_pets(args.data_dir, labels=args.labels)
+    print(data.summary())
+    if args.limit:
+        chosen = np.random.default_rng(args.seed).permutation(len(data))[: args.limit]
+        data = data[np.sort(chosen)]
+    return data.split(0.2, seed=args.seed)
+
+
+def batches(data, args, **kwargs):
+    """Black-padded squares of the backbone's size, with boxes, labels and weights."""
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    make = data.to_tf_data if on_tensorflow else data.to_pydataset
+    return make(args.image_size, args.batch_size, seed=args.seed, **kwargs)
+
+
+# --- Part 3: a backbone, two heads ------------------------------------------------
+
+
+def make_backbone(args):
+    """A network of keras.applications without its top; for the demo, a small one."""
+    shape = (args.image_size, args.image_size, 3)
+    if args.demo:
+        return small_backbone(shape)
+    name, _, alpha = args.backbone.partition(":")
+    options = {"alpha": float(alpha)} if alpha else {}
+    weights = None if args.weights == "none" else args.weights
+    network = getattr(keras.applications, name)
+    try:
+        return network(include_top=False, weights=weights, input_shape=shape, **options)
+    except Exception as error:  # Keras raises a bare one where a download fails
+        raise ValueError(
+            f"The backbone could not be made: {error}\nWithout a network: --weights "
+            "takes a file or none, and --demo needs no weights."
+        ) from error
+
+
+def small_backbone(shape):
+    """Four strided steps, small enough to learn from scratch on a CPU."""
+    x = images = keras.Input(shape)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(x)
+    for filters in (16, 32, 64, 128):
+        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(
+            x
+        )
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+        y = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+        y = keras.layers.Conv2D(filters, 1, use_bias=False)(y)
+        y = keras.layers.BatchNormalization()(y)
+        x = keras.layers.ReLU()(keras.layers.Add()([x, y]))
+    return keras.Model(images, x, name="small_backbone")
+
+
+def make_localizer(args, class_names):
+    """Two heads on the backbone, which stays frozen where it is pretrained."""
+    return kl.build_localizer(
+        make_backbone(args),
+        num_classes=len(class_names),
+        class_names=class_names,
+        trainable_backbone=args.demo or args.weights == "none",
+    )
+
+
+# --- Part 4: training -------------------------------------------------------------
+
+
+def one_cycle(peak, steps):
+    """A short warm-up, then a cosine down to zero."""
+    warmup = max(1, steps // 8)
+    return keras.optimizers.schedules.CosineDecay(
+        peak / 10, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
+    )
+
+
+def adamw(peak, steps):
+    return keras.optimizers.AdamW(
+        one_cycle(peak, steps), weight_decay=0.01, clipnorm=10.0
+    )
+
+
+def train_default(args, train, validation):
+    """Ours: the spatial head, 5 L1 + 2 GIoU, and the label's cross-entropy."""
+    localizer = make_localizer(args, train.class_names)
+    if localizer.backbone.trainable:
+        history = train_whole(localizer, args, train, validation, 2e-3, args.epochs)
+        return localizer, history
+    history = train_heads(localizer, args, train, validation)
+    if args.fine_tune:
+        localizer.unfreeze()
+        more = train_whole(
+            localizer, args, train, validation, 5e-4, args.fine_tune, augment=True
+        )
+        history = {key: history[key] + more[key] for key in history}
+    return localizer, history
+
+
+def train_heads(localizer, args, train, validation):
+    """Runs the frozen backbone once, then trains the heads on its features."""
+    features, heads = localizer.split()
+    seen = kl.cache_features(features, batches(train, args))
+    unseen = kl.cache_features(features, batches(validation, args), mirror=False)
+    count = len(seen[1]["box"])
+    heads.compile(adamw(2e-3, args.epochs * -(-count // 64)))
+    return heads.fit(
+        seen[0],
+        seen[1],
+        sample_weight=seen[2],
+        validation_data=unseen,
+        batch_size=64,
+        epochs=args.epochs,
+        verbose=args.verbose,
+    ).history
+
+
+def train_whole(localizer, args, train, validation, rate, epochs, augment=False):
+    """Trains heads and backbone together, on pictures."""
+    views = kl.RandomSquareView(args.image_size) if augment else None
+    seen = batches(train, args, shuffle=True, cache="memory", augment=views)
+    localizer.compile(adamw(rate, epochs * len(seen)))
+    return localizer.fit(
+        seen,
+        validation_data=batches(validation, args, cache="memory"),
+        epochs=epochs,
+        verbose=args.verbose,
+    ).history
+
+
+def train_notebook(args, train, validation, weighting):
+    """The model of the exercise's notebook, with its losses or with ours.
+
+    The network is cut at its last map of stride 16 and trains as a whole; the label
+    comes from a pooled, the box from a flattened dense layer.
+    """
+    keras.utils.set_random_seed(args.seed)
+    localizer = make_localizer(args, train.class_names)  # for its scaling of pixels
+    backbone = localizer.backbone
+    backbone.trainable = True
+    side = args.image_size // 16
+    cut = [layer for layer in backbone.layers if layer.output.shape[1] == side][-1]
+    trunk = keras.Model(backbone.inputs, cut.output)
+
+    images = keras.Input((args.image_size, args.image_size, 3), name="images")
+    scale = localizer.preprocessing
+    x = trunk(scale(images) if scale else images)
+    label = keras.layers.GlobalAveragePooling2D()(x)
+    species = len(train.class_names) == 2
+    label = keras.layers.Dense(
+        1 if species else len(train.class_names),
+        activation="sigmoid" if species else "softmax",
+        name="label",
+    )(label)
+    label_loss = "binary_crossentropy" if species else "sparse_categorical_crossentropy"
+
+    box = keras.layers.Flatten()(x)
+    if weighting == "as run":  # relu output in pixels; 800 x label + pixel MSE
+        box = keras.layers.Dense(4, activation="relu")(box)
+        box = keras.layers.Rescaling(1 / args.image_size, name="box")(box)
+        box_loss, loss_weights = "mse", {"label": 800, "box": args.image_size**2}
+    elif weighting == "as stated":  # relu output in 0-1; label + 800 x MSE
+        box = keras.layers.Dense(4, activation="relu", name="box")(box)
+        box_loss, loss_weights = "mse", {"label": 1, "box": 800}
+    else:  # the custom loss, on an output that a relu cannot kill
+        box = keras.layers.Dense(4, activation="sigmoid", name="box")(box)
+        box_loss, loss_weights = kl.BoxLoss(), None
+
+    model = keras.Model(images, {"label": label, "box": box})
+    model.compile(
+        keras.optimizers.Adam(1e-3),
+        loss={"label": label_loss, "box": box_loss},
+        loss_weights=loss_weights,
+        weighted_metrics={
+            "label": ["accuracy"],
+            "box": [kl.IoUMetric(), keras.metrics.MeanSquaredError(name="mse")],
+        },
+    )
+    history = model.fit(
+        batches(train, args, shuffle=True, cache="memory"),
+        validation_data=batches(validation, args, cache="memory"),
+        epochs=3,
+        verbose=args.verbose,
+    ).history
+    return model, history
+
+
+# --- Part 5: evaluate and look ----------------------------------------------------
+
+
+def measure(predicted, true, weights):
+    """What a recipe is worth: every figure over the validation pictures."""
+    boxed = weights["box"] > 0
+    found = kl.boxes.iou(predicted["box"], true["box"])
+    iou = keras.ops.convert_to_numpy(found)[boxed]
+    scores = {
+        "mean_iou": float(np.mean(iou)),
+        "iou_50": float(np.mean(iou >= 0.5)),
+        "iou_75": float(np.mean(iou >= 0.75)),
+        "box_mse": float(np.mean((predicted["box"] - true["box"])[boxed] ** 2)),
+    }
+    if "label" in predicted:
+        p = predicted["label"]
+        guess = p.argmax(axis=1) if p.shape[1] > 1 else (p[:, 0] >= 0.5)
+        scores["label_accuracy"] = float(np.mean(guess == true["label"]))
+    return scores
+
+
+def constant_box(train, count, args):
+    """The mean box of the training pictures: what every model must beat."""
+    boxes = kl.boxes.to_square(
+        train.boxes, train.image_sizes, args.image_size, "rel_xyxy"
+    )
+    mean = keras.ops.convert_to_numpy(boxes)[train.weights > 0].mean(axis=0)
+    return {"box": np.tile(mean, (count, 1))}
+
+
+def print_table(recipes):
+    columns = ["mean_iou", "iou_50", "iou_75", "box_mse", "label_accuracy", "seconds"]
+    print("\n" + f"{'recipe':38}" + "".join(f"{name:>16}" for name in columns))
+    for name, scores in recipes.items():
+        cells = [f"{scores[c]:.4f}" if c in scores else "-" for c in columns]
+        print(f"{name:38}" + "".join(f"{cell:>16}" for cell in cells))
+
+
+def save(path, write):
+    """Writes a file beside its place, then moves it there: whole or not at all."""
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    write(unfinished)
+    os.replace(unfinished, path)
+    print(f"wrote {path}")
+
+
+def write_outputs(output, model, history, predicted, squares, validation, report):
+    """Everything that a reader wants to look at."""
+    rows = [",".join(["epoch", *history])]
+    for epoch, values in enumerate(zip(*history.values())):
+        rows.append(",".join([str(epoch), *(f"{v:.6g}" for v in values)]))
+    shown = np.linspace(0, len(squares[0]) - 1, 16).astype(int)
+    figure = kl.plot_localizations(
+        squares[0][shown],
+        {key: value[shown] for key, value in predicted.items()},
+        {key: value[shown] for key, value in squares[1].items()},
+        class_names=validation.class_names,
+    )
+    save(output / "model.keras", model.save)
+    save(output / "history.csv", lambda path: path.write_text("\n".join(rows) + "\n"))
+    save(output / "curves.png", kl.plot_history(history).savefig)
+    save(output / "predictions.png", figure.savefig)
+    text = json.dumps(report, indent=2) + "\n"
+    save(output / "report.json", lambda path: path.write_text(text))
+
+
+def all_batches(data):
+    """All of a dataset's batches as three arrays or dicts of arrays."""
+    rows = (
+        [data[i] for i in range(len(data))] if hasattr(data, "on_epoch_end") else data
+    )
+    rows = [keras.tree.map_structure(np.asarray, row) for row in rows]
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *rows)
+
+
+def run(args):
+    keras.utils.set_random_seed(args.seed)
+    train, validation = load_data(args)
+    print(f"training on {len(train)} pictures, validating on {len(validation)}")
+    squares = all_batches(batches(validation, args))
+    images, true, weights = squares
+
+    recipes = {
+        "constant box": measure(
+            constant_box(train, len(validation), args), true, weights
+        )
+    }
+    kept = None
+
+    def add(name, model, history, started):
+        nonlocal kept
+        seconds = time.perf_counter() - started
+        predicted = model.predict(images, batch_size=args.batch_size, verbose=0)
+        recipes[name] = {**measure(predicted, true, weights), "seconds": seconds}
+        if kept is None:
+            kept = name, model, history, predicted
+
+    if args.recipe == "notebook":
+        for weighting in ("as run", "as stated", "with our BoxLoss"):
+            started = time.perf_counter()
+            model, history = train_notebook(args, train, validation, weighting)
+            add(f"notebook, {weighting}", model, history, started)
+    started = time.perf_counter()
+    add("default", *train_default(args, train, validation), started)
+
+    print_table(recipes)
+    name, model, history, predicted = kept
+    report = {
+        "recipe": name,
+        "settings": {key: value for key, value in vars(args).items()},
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "counts": {
+            part: {"pictures": len(data), "with_box": int((data.weights > 0).sum())}
+            for part, data in (("training", train), ("validation", validation))
+        },
+        "metrics": recipes[name],
+        "recipes": recipes,
+        "history": history,
+    }
+    output = Path(args.output)
+    write_outputs(output, model, history, predicted, squares, validation, report)
+
+
+# --- The command line -------------------------------------------------------------
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--demo", action="store_true", help="drawn pictures, nothing is downloaded")
+    add("--data-dir", help="folder with images/ and annotations/; else a download")
+    add("--labels", choices=["breed", "species"], default="breed")
+    add("--backbone", default="MobileNetV2", help=NAMES)
+    add("--weights", default="imagenet", help="imagenet, none, or a weights file")
+    add("--recipe", choices=["default", "notebook"], default="default")
+    add("--fine-tune", type=positive, metavar="EPOCHS", help="train the backbone after")
+    add("--image-size", type=positive, help="side of the squares (224; demo: 96)")
+    add("--epochs", type=positive, help="epochs of the default recipe")
+    add("--batch-size", type=positive, default=32)
+    add("--limit", type=positive, help="use only so many pictures")
+    add("--seed", type=int, default=0)
+    add("--output", default="runs/oxford_pets", help="folder for what is written")
+    args = parser.parse_args()
+    name = args.backbone.partition(":")[0]
+    if not callable(getattr(keras.applications, name, None)):
+        parser.error(f"argument --backbone: {name!r} is not in keras.applications")
+    args.image_size = args.image_size or (96 if args.demo else 224)
+    args.epochs = args.epochs or (20 if args.demo else 40)
+    args.verbose = 1 if sys.stdout.isatty() else 2
+    try:  # now, and not after the training
+        Path(args.output).mkdir(parents=True, exist_ok=True)
+        (probe := Path(args.output) / "unfinished").write_text("")
+        probe.unlink()
+    except OSError as error:
+        parser.error(f"argument --output: cannot write there: {error}")
+    return args
+
+
+def positive(text):
+    value = int(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text}")
+    return value
+
+
+if __name__ == "__main__":
+    arguments = parse_arguments()
+    try:
+        run(arguments)
+    except kl.datasets.DownloadError as error:
+        sys.exit(
+            f"{error}\nWithout a network: --demo needs no data, and --data-dir takes "
+            "a copy of the data set."
+        )
+    except ValueError as error:  # the message names what was wrong
+        sys.exit(f"error: {error}")
