@@ -162,22 +162,15 @@ class RandomSquareView(PadToSquare):
         hashed = self._hashes(xp, images, xp.shape(batch)[0], seed)
         rows, columns = self._draw(xp, hashed, height, width, boxes, corners)
 
-        def view(pictures, interpolation, antialias=False):
+        def view(pictures, *how):
             first = self.data_format == "channels_first"
             if first:
                 pictures = xp.transpose(pictures, (0, 2, 3, 1))
-            pictures, inside = resample(
-                xp, pictures, rows, columns, self.size, interpolation, antialias
-            )
-            if first:
-                pictures = xp.transpose(pictures, (0, 3, 1, 2))
-                inside = xp.transpose(inside, (0, 3, 1, 2))
-            return pictures, inside
+            pictures = resample(xp, pictures, rows, columns, self.size, *how)
+            return xp.transpose(pictures, (0, 3, 1, 2)) if first else pictures
 
-        pictures, inside = view(batch, self.interpolation, self.antialias)
+        pictures = view(batch, self.interpolation, self.antialias, self._fill())
         pictures = self._to_compute_dtype(xp, pictures)
-        fill = xp.cast(self._fill(), pictures.dtype)
-        pictures = xp.where(inside, pictures, fill)
         pictures = pictures[0] if single else pictures
         if not is_dict:
             return pictures
@@ -336,12 +329,7 @@ class RandomSquareView(PadToSquare):
         channel = -1 if self.data_format == "channels_last" else -3
         batch = masks[None] if single else masks
         batch = xp.expand_dims(batch, channel) if flat else batch
-        batch, inside = view(batch, "nearest")
-        if batch.dtype == inside.dtype:
-            batch = xp.logical_and(batch, inside)
-        else:
-            # A product keeps int64, which `where` narrows in tf.data on JAX.
-            batch = batch * xp.cast(inside, batch.dtype)
+        batch = view(batch, "nearest")
         batch = xp.squeeze(batch, channel) if flat else batch
         return batch[0] if single else batch
 

@@ -6,7 +6,7 @@ the boxes. A negative scale mirrors.
 """
 
 
-def resample(xp, images, rows, columns, size, interpolation, antialias=False):
+def resample(xp, images, rows, columns, size, interpolation, antialias=False, fill=0):
     """Scales and shifts each picture of a batch into a square.
 
     Args:
@@ -17,31 +17,37 @@ def resample(xp, images, rows, columns, size, interpolation, antialias=False):
         size: side of the output.
         interpolation: `"nearest"`, which keeps the dtype, or `"bilinear"`.
         antialias: whether to widen the bilinear kernel where the picture shrinks.
+        fill: value of the pixels whose centre lies outside the picture.
 
     Returns:
-        (pictures, inside): (B, size, size, C), float32 unless nearest, and a mask
-        (B, size, size, 1) of the pixels whose centre lies within the picture.
+        Pictures (B, size, size, C), float32 unless nearest.
     """
-    _, height, width, _ = xp.shape(images)
-    y = _seen(xp, rows, size)
-    x = _seen(xp, columns, size)
+    batch, height, width, channels = xp.shape(images)
+    y, x = _seen(xp, rows, size), _seen(xp, columns, size)
+    inside_y, inside_x = _within(xp, y, height), _within(xp, x, width)
     if interpolation == "nearest":
         pictures = _take_rows(xp, images, _pixel(xp, y, height))
         pictures = _take_columns(xp, pictures, _pixel(xp, x, width))
     elif antialias:
-        pictures = xp.cast(images, "float32")
         weights = _triangles(xp, y, rows[0], height)
-        pictures = xp.einsum("bsh,bhwc->bswc", weights, pictures)
+        pictures = xp.einsum("bsh,bhwc->bswc", weights, xp.cast(images, "float32"))
         weights = _triangles(xp, x, columns[0], width)
         pictures = xp.einsum("btw,bswc->bstc", weights, pictures)
     else:
-        pictures = _blend(xp, _take_rows, images, y, height, (-1, size, 1, 1))
-        pictures = _blend(xp, _take_columns, pictures, x, width, (-1, 1, size, 1))
-    inside = xp.logical_and(
-        _within(xp, y, height)[:, :, None, None],
-        _within(xp, x, width)[:, None, :, None],
-    )
-    return pictures, inside
+        # The pictures are blended as lines of numbers, which multiplies by a vector
+        # of weights ten times faster than pixels by weights of a pixel each.
+        before, after, share = _neighbours(xp, _take_rows, images, y, height)
+        lines = (batch, size, width * channels)
+        before, after = xp.reshape(before, lines), xp.reshape(after, lines)
+        pictures = before + (after - before) * share[:, :, None]
+
+        pictures = xp.reshape(pictures, (batch, size, width, channels))
+        before, after, share = _neighbours(xp, _take_columns, pictures, x, width)
+        lines = (batch, size, size * channels)
+        before, after = xp.reshape(before, lines), xp.reshape(after, lines)
+        share = xp.repeat(share, channels, axis=-1)
+        pictures = before + (after - before) * share[:, None, :]
+    return _fill(xp, pictures, inside_y, inside_x, channels, fill)
 
 
 def _seen(xp, scale_and_shift, size):
@@ -61,12 +67,12 @@ def _pixel(xp, seen, side):
     return xp.cast(xp.minimum(xp.maximum(xp.floor(seen), 0.0), last), "int32")
 
 
-def _blend(xp, take, images, seen, side, shape):
+def _neighbours(xp, take, images, seen, side):
+    """The pixels before and after each point, and the share of the one after."""
     lower = xp.floor(seen - 0.5)
-    share = xp.reshape(seen - 0.5 - lower, shape)
     before = xp.cast(take(xp, images, _pixel(xp, lower, side)), "float32")
     after = xp.cast(take(xp, images, _pixel(xp, lower + 1.0, side)), "float32")
-    return before + share * (after - before)
+    return before, after, seen - 0.5 - lower
 
 
 def _take_rows(xp, images, index):
@@ -97,3 +103,20 @@ def _triangles(xp, seen, scale, side):
     distance = xp.abs(pixels[None, None, :] - seen[:, :, None]) * sharpness
     weights = xp.maximum(1.0 - distance, 0.0)
     return weights / xp.sum(weights, axis=-1, keepdims=True)
+
+
+def _fill(xp, pictures, inside_y, inside_x, channels, fill):
+    """`fill` where the picture is not: crisp, never blended with its border."""
+    batch, size = xp.shape(inside_y)
+    shape = (batch, size, size, channels)
+    lines = xp.reshape(pictures, (batch, size, size * channels))
+    inside_x = xp.repeat(inside_x, channels, axis=-1)
+    inside = xp.logical_and(inside_y[:, :, None], inside_x[:, None, :])
+    if lines.dtype == inside.dtype:
+        return xp.reshape(xp.logical_and(lines, inside), shape)
+    # A product keeps int64, which `where` narrows in tf.data on JAX.
+    inside = xp.cast(inside, lines.dtype)
+    lines = lines * inside
+    if fill:
+        lines = lines + xp.cast(fill, lines.dtype) * (1 - inside)
+    return xp.reshape(lines, shape)
