@@ -1,11 +1,14 @@
 """Files into records, records into batches."""
 
+from keras_localize.datasets.coco import read_coco
+from keras_localize.datasets.csv import read_csv
 from keras_localize.datasets.dataset import LocalizationDataset, Record, Summary
 from keras_localize.datasets.download import DownloadError
 from keras_localize.datasets.errors import AnnotationError
 from keras_localize.datasets.oxford_pets import load_oxford_pets
 from keras_localize.datasets.synthetic import make_synthetic
 from keras_localize.datasets.voc import read_voc
+from keras_localize.datasets.yolo import read_yolo
 
 __all__ = [
     "AnnotationError",
@@ -15,5 +18,8 @@ __all__ = [
     "Summary",
     "load_oxford_pets",
     "make_synthetic",
+    "read_coco",
+    "read_csv",
     "read_voc",
+    "read_yolo",
 ]

@@ -7,7 +7,7 @@ size or a box is decided here, the same for every format.
 import math
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from keras_localize.datasets.batches import cores
@@ -289,10 +289,11 @@ def read_text(path):
 
 def inside(folder, name, source, place):
     """`folder / name`, refused where a name from an annotation leaves the folder."""
+    if not name.strip():
+        raise AnnotationError(source, "missing file name", field=place, received=name)
     path = PurePosixPath(name.replace("\\", "/"))
     if (
-        not name
-        or "\0" in name
+        "\0" in name
         or path.is_absolute()
         or ".." in path.parts
         or PureWindowsPath(name).drive
@@ -306,6 +307,16 @@ def inside(folder, name, source, place):
             received=name,
         )
     return folder / path
+
+
+def pictures_below(folder):
+    """Paths of all picture files by their name without suffix: stem -> [path]."""
+    pictures = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
+            stem = relative_name(path.with_suffix(""), folder)
+            pictures.setdefault(stem, []).append(path)
+    return pictures
 
 
 def finite(text, source, place):
@@ -425,8 +436,3 @@ def _oddities(found, info):
 def _area(corners, width, height):
     x0, y0, x1, y1 = corners
     return (x1 - x0) * width * (y1 - y0) * height
-
-
-def with_note(found, note):
-    """`found` with one more thing to tell."""
-    return replace(found, notes=[*found.notes, note])

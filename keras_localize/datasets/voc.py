@@ -5,7 +5,6 @@ from xml.parsers import expat
 
 from keras_localize.datasets.errors import AnnotationError
 from keras_localize.datasets.records import (
-    PICTURE_SUFFIXES,
     Box,
     Collector,
     Found,
@@ -13,6 +12,7 @@ from keras_localize.datasets.records import (
     existing_folder,
     finite,
     inside,
+    pictures_below,
     read_bytes,
     relative_name,
 )
@@ -91,12 +91,7 @@ def read_voc(
     )
     images_dir = existing_folder(images_dir, "images_dir")
     annotations_dir = existing_folder(annotations_dir, "annotations_dir")
-    pictures = {}
-    for path in sorted(images_dir.rglob("*")):
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
-            stem = relative_name(path.with_suffix(""), images_dir)
-            pictures.setdefault(stem, []).append(path)
-
+    pictures = pictures_below(images_dir)
     collector = Collector(policy, class_names)
     used = set()
     for path in sorted(annotations_dir.rglob("*.xml")):
@@ -115,9 +110,8 @@ def read_voc(
             )
 
         collector.read(stem, parse)
-    for candidates in pictures.values():
+    for stem, candidates in pictures.items():
         # A picture whose XML is bad has been counted with that.
-        stem = relative_name(candidates[0].with_suffix(""), images_dir)
         if not (annotations_dir / f"{stem}.xml").is_file():
             for picture in candidates:
                 if picture not in used:

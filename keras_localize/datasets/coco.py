@@ -1,0 +1,212 @@
+"""COCO: a folder of pictures and one JSON file for all of them."""
+
+import json
+from pathlib import Path
+
+from keras_localize.datasets.errors import AnnotationError
+from keras_localize.datasets.records import (
+    Box,
+    Collector,
+    Found,
+    Policy,
+    existing_folder,
+    finite,
+    inside,
+    read_text,
+)
+
+
+def read_coco(
+    images_dir,
+    json_path,
+    *,
+    class_names=None,
+    without_box="skip",
+    multiple="largest",
+    on_error="raise",
+    outside="clip",
+    pixels="upright",
+    verify=True,
+):
+    """Reads pictures and their annotations in COCO's JSON.
+
+    Boxes are `[x, y, width, height]` in pixels, from 0. Crowd regions (`iscrowd`) and
+    annotations marked `ignore` are no objects; they are left out and counted.
+
+    Args:
+        images_dir: folder of the pictures that `file_name` is relative to.
+        json_path: the JSON file.
+        class_names: the classes in the order of their ids; another category is an
+            error. None: the categories in the order of their ids in the file,
+            used or not.
+        without_box: a picture without an annotation is left out (`"skip"`) or an
+            error (`"error"`). `"keep"` keeps those that have a category but no
+            `bbox`: weight 0, the label is trained.
+        multiple: `"largest"`, `"first"`, `"skip"` or `"error"`; see `read_voc`.
+        on_error: `"raise"` or `"skip"`. A file that is not COCO's JSON at all is
+            always an error.
+        outside: `"clip"` or `"error"`.
+        pixels: `"upright"` or `"raw"`.
+        verify: decode every picture once now.
+
+    Returns:
+        A `LocalizationDataset`.
+
+    Raises:
+        AnnotationError: a ValueError that names file, field and value.
+
+    Reference:
+        [COCO data format](https://cocodataset.org/#format-data)
+    """
+    policy = Policy(
+        without_box=without_box,
+        multiple=multiple,
+        on_error=on_error,
+        outside=outside,
+        pixels=pixels,
+        verify=verify,
+    )
+    images_dir = existing_folder(images_dir, "images_dir")
+    path = Path(json_path)
+    content = _json(path)
+    categories = _categories(content, path)
+    collector = Collector(policy, class_names or list(categories.values()))
+
+    images, by_image = _list(content, "images", path), {}
+    known = {_key(image.get("id")) for image in images}
+    for number, annotation in enumerate(_list(content, "annotations", path)):
+        key = _key(annotation.get("image_id"))
+        if key in known:
+            by_image.setdefault(key, []).append((number, annotation))
+        else:
+
+            def unknown(number=number, annotation=annotation):
+                raise AnnotationError(
+                    path,
+                    "annotation of an unknown image",
+                    field=f"annotations[{number}].image_id",
+                    received=annotation.get("image_id"),
+                )
+
+            collector.read(f"annotations[{number}]", unknown)
+    for number, image in enumerate(images):
+
+        def parse(number=number, image=image):
+            place = f"images[{number}]"
+            name = image.get("file_name")
+            if not isinstance(name, str):
+                raise AnnotationError(
+                    path,
+                    "missing file name",
+                    field=f"{place}.file_name",
+                    received=name,
+                )
+            objects, notes = [], []
+            for index, annotation in by_image.get(_key(image.get("id")), ()):
+                if annotation.get("iscrowd") or annotation.get("ignore"):
+                    notes.append("crowd or ignored region left out")
+                else:
+                    objects.append(
+                        _object(annotation, categories, path, f"annotations[{index}]")
+                    )
+            return Found(
+                name=name,
+                path=inside(images_dir, name, path, f"{place}.file_name"),
+                source=str(path),
+                objects=objects,
+                size=_size(image, path, place),
+                size_field=place,
+                notes=list(dict.fromkeys(notes)),
+            )
+
+        collector.read(str(image.get("file_name", f"images[{number}]")), parse)
+    return collector.dataset(path)
+
+
+def _json(path):
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, AnnotationError):
+            raise
+        raise AnnotationError(path, "not JSON", received=str(error)) from error
+    if not isinstance(content, dict):
+        raise AnnotationError(
+            path,
+            "not COCO's JSON",
+            expected='an object with "images", "annotations", "categories"',
+            received=type(content).__name__,
+        )
+    return content
+
+
+def _list(content, key, path):
+    values = content.get(key)
+    if not isinstance(values, list) or not all(isinstance(v, dict) for v in values):
+        raise AnnotationError(
+            path,
+            "not COCO's JSON",
+            field=key,
+            expected="a list of objects",
+            received=values,
+        )
+    return values
+
+
+def _categories(content, path):
+    """Category id -> name, in the order of the ids."""
+    categories = {}
+    for number, category in enumerate(_list(content, "categories", path)):
+        key, name = category.get("id"), category.get("name")
+        bad = not isinstance(key, int) or not isinstance(name, str)
+        if bad or key in categories or name in categories.values():
+            raise AnnotationError(
+                path,
+                "bad category",
+                field=f"categories[{number}]",
+                expected="an integer id and a name, neither used before",
+                received=category,
+            )
+        categories[key] = name
+    return dict(sorted(categories.items()))
+
+
+def _object(annotation, categories, path, place):
+    category = annotation.get("category_id")
+    if _key(category) not in categories:
+        raise AnnotationError(
+            path, "unknown class", field=f"{place}.category_id", received=category
+        )
+    bounds = annotation.get("bbox")
+    if bounds is None or bounds == []:
+        return Box(categories[category], None, field=place)
+    if not isinstance(bounds, list) or len(bounds) != 4:
+        raise AnnotationError(
+            path,
+            "malformed box",
+            field=f"{place}.bbox",
+            expected="[x, y, width, height]",
+            received=bounds,
+        )
+    x, y, width, height = (_number(value, path, f"{place}.bbox") for value in bounds)
+    corners = (x, y, x + width, y + height)
+    return Box(categories[category], corners, field=f"{place}.bbox")
+
+
+def _size(image, path, place):
+    if image.get("width") is None or image.get("height") is None:
+        return None
+    return tuple(
+        _number(image[side], path, f"{place}.{side}") for side in ("height", "width")
+    )
+
+
+def _number(value, path, place):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise AnnotationError(path, "not a number", field=place, received=value)
+    return finite(value, path, place)
+
+
+def _key(value):
+    """An id as a dict key; whatever cannot be one is an id that nothing has."""
+    return value if isinstance(value, (int, str)) else None
