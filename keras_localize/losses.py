@@ -11,8 +11,10 @@ from keras_localize.boxes.overlap import (
     RESOLUTION,
     SCALE,
     larger,
+    magnitude,
     measure,
     meet,
+    positive,
     scaled_corners,
     smaller,
 )
@@ -59,8 +61,8 @@ class _OverlapLoss(keras.losses.Loss):
         x0, y0, x1, y1 = pred
         x = meet(*_ordered(true[0], true[2]), *_ordered(x0, x1))
         y = meet(*_ordered(true[1], true[3]), *_ordered(y0, y1))
-        overlap = measure(self.overlap, x, y)
-        return 1 - overlap + _inversion(x0, x1, x.hull) + _inversion(y0, y1, y.hull)
+        inversion = _inversion(x0, x1, x.hull) + _inversion(y0, y1, y.hull)
+        return 1 - measure(self.overlap, x, y) + ops.squeeze(inversion, axis=-1)
 
     def get_config(self):
         """The constructor's arguments."""
@@ -222,9 +224,9 @@ class BoxLoss(_OverlapLoss):
     def call(self, y_true, y_pred):
         """The loss of each box: `(..., 4)` and `(..., 4)` give `(...)`."""
         true, pred = self._corners(y_true, y_pred)
-        l1 = sum(ops.abs(t - p) for t, p in zip(true, pred)) / SCALE
+        l1 = sum(magnitude(t - p) for t, p in zip(true, pred)) / SCALE
         overlap_loss = self._overlap_loss(true, pred)
-        return self.l1_weight * l1 + self.overlap_weight * overlap_loss
+        return self.l1_weight * l1[..., 0] + self.overlap_weight * overlap_loss
 
     def get_config(self):
         """The constructor's arguments."""
@@ -274,7 +276,7 @@ def _inversion(low, high, hull):
     At length 0, a kink, the gradient is the middle one, which opens the box.
     """
     unit = ops.maximum(ops.stop_gradient(hull), RESOLUTION * SCALE)
-    return 2 * larger((low - high) / unit, 0.0)
+    return 2 * positive(low - high) / unit
 
 
 def _weight(name, value):

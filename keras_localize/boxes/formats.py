@@ -162,7 +162,12 @@ def as_boxes(boxes, argument="boxes"):
 
 def to_corners(boxes, bounding_box_format):
     """The coordinates (x0, y0, x1, y1), each of shape (...), unit unchanged."""
-    a, b, c, d = (boxes[..., i] for i in range(4))
+    return as_corners((boxes[..., i] for i in range(4)), bounding_box_format)
+
+
+def as_corners(coordinates, bounding_box_format):
+    """A box's four coordinates as (x0, y0, x1, y1), unit unchanged."""
+    a, b, c, d = coordinates
     layout = bounding_box_format.removeprefix("rel_")
     if layout == "xyxy":
         return a, b, c, d

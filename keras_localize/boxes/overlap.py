@@ -5,14 +5,17 @@ their overlap and their hull (the shortest interval that holds both, a side of t
 smallest enclosing box). `meet` finds these once; a measure is three lines of
 arithmetic on two of them, each length divided by its hull first, so that neither
 coordinates of 1e38 nor sides of 1e-20 leave the range of float32.
+
+At a tie the backends' own `maximum` and `abs` have different gradients; `larger`,
+`smaller`, `positive` and `magnitude` have the middle one everywhere.
 """
 
 import math
 from typing import Any, NamedTuple
 
-from keras import backend, ops
+from keras import ops
 
-from keras_localize.boxes.formats import as_boxes, check_format, to_corners
+from keras_localize.boxes.formats import as_boxes, as_corners, check_format
 
 # Coordinates are scaled by this power of two, which changes no measure, so that sums
 # and differences of the largest floats stay finite.
@@ -20,7 +23,7 @@ SCALE = 2.0**-6
 # Below this length (in the unit of the coordinates) gradients no longer grow like
 # 1 / length: no box is resolved so finely, and a gradient of 1e7 ends a training.
 RESOLUTION = 1e-3
-# Stands in for a divisor of 0; its square is still a float32.
+# Keeps divisors from 0. They are in units of the hull, where it is nothing.
 TINY = 1e-15
 
 
@@ -155,7 +158,7 @@ def ciou(boxes1, boxes2, bounding_box_format="rel_xyxy"):
 
 
 class Axis(NamedTuple):
-    """How two intervals lie on one axis: tensors of shape (...)."""
+    """How two intervals lie on one axis."""
 
     length1: Any
     length2: Any
@@ -165,8 +168,9 @@ class Axis(NamedTuple):
 
 
 def scaled_corners(boxes, bounding_box_format):
-    """The corners (x0, y0, x1, y1), each times SCALE."""
-    return to_corners(as_boxes(boxes) * SCALE, bounding_box_format)
+    """The corners (x0, y0, x1, y1), each of shape (..., 1), times SCALE."""
+    coordinates = ops.split(boxes * SCALE, 4, axis=-1)
+    return as_corners(coordinates, bounding_box_format)
 
 
 def meet(low1, high1, low2, high2):
@@ -176,36 +180,46 @@ def meet(low1, high1, low2, high2):
     overlap = smaller(high1, high2) - larger(low1, low2)
     hull = length1 + length2 - overlap
     offset = (low1 - low2) + (high1 - high2)
-    return Axis(length1, length2, ops.relu(overlap), hull, offset)
+    return Axis(length1, length2, positive(overlap), hull, offset)
 
 
 def measure(kind, x, y):
-    """The measure `kind` ("iou", "giou", "diou", "ciou") of two `Axis`."""
-    hull = ops.stop_gradient(ops.minimum(x.hull, y.hull))
-    return _damped(MEASURES[kind](x, y), hull)
+    """The measure `kind` ("iou", "giou", "diou", "ciou") of two `Axis`: (...)."""
+    value = _damped(MEASURES[kind](x, y), ops.minimum(x.hull, y.hull))
+    return ops.squeeze(value, axis=-1)
 
 
 def larger(a, b):
-    """`maximum(a, b)` whose gradient at a tie is shared evenly on every backend."""
+    """`maximum(a, b)`, its gradient at a tie shared evenly."""
     return (ops.maximum(a, b) + ops.maximum(b, a)) / 2
 
 
 def smaller(a, b):
-    """`minimum(a, b)` whose gradient at a tie is shared evenly on every backend."""
+    """`minimum(a, b)`, its gradient at a tie shared evenly."""
     return (ops.minimum(a, b) + ops.minimum(b, a)) / 2
+
+
+def magnitude(a):
+    """`abs(a)`, its gradient at 0 zero."""
+    return a * ops.sign(a)
+
+
+def positive(a):
+    """`maximum(a, 0)`, its gradient at 0 a half."""
+    return (a + magnitude(a)) / 2
 
 
 def _paired(kind, boxes1, boxes2, bounding_box_format):
     check_format(bounding_box_format)
     boxes1, boxes2 = as_boxes(boxes1, "boxes1"), as_boxes(boxes2, "boxes2")
-    dtype = backend.result_type(boxes1.dtype, boxes2.dtype)
-    corners = []
-    for boxes in (boxes1, boxes2):
-        x0, y0, x1, y1 = scaled_corners(ops.cast(boxes, dtype), bounding_box_format)
-        # An inverted side has no length.
-        corners.append((x0, y0, ops.where(x1 > x0, x1, x0), ops.where(y1 > y0, y1, y0)))
-    (x0, y0, x1, y1), (u0, v0, u1, v1) = corners
-    return measure(kind, meet(x0, x1, u0, u1), meet(y0, y1, v0, v1))
+    if boxes1.dtype != boxes2.dtype:
+        boxes1, boxes2 = ops.cast(boxes1, "float64"), ops.cast(boxes2, "float64")
+    x0, y0, x1, y1 = scaled_corners(boxes1, bounding_box_format)
+    u0, v0, u1, v1 = scaled_corners(boxes2, bounding_box_format)
+    # An inverted side is none: it ends where it starts.
+    x = meet(x0, larger(x1, x0), u0, larger(u1, u0))
+    y = meet(y0, larger(y1, y0), v0, larger(v1, v0))
+    return measure(kind, x, y)
 
 
 def _areas(x, y):
@@ -216,18 +230,19 @@ def _areas(x, y):
 
 
 def _by_hull(axis):
-    hull = ops.maximum(ops.stop_gradient(axis.hull), TINY)
+    hull = ops.stop_gradient(axis.hull) + TINY
     return (length / hull for length in axis[:4])
 
 
 def _iou(x, y):
     intersection, union, _ = _areas(x, y)
-    return _ratio(intersection, union)
+    return intersection / (union + TINY)
 
 
 def _giou(x, y):
     intersection, union, enclosure = _areas(x, y)
-    return _ratio(intersection, union) - _ratio(enclosure - union, enclosure)
+    empty = (enclosure - union) / (enclosure + TINY)
+    return intersection / (union + TINY) - empty
 
 
 def _diou(x, y):
@@ -236,10 +251,15 @@ def _diou(x, y):
 
 def _ciou(x, y):
     iou = _iou(x, y)
-    turn = _angle(x.length1, y.length1) - _angle(x.length2, y.length2)
-    v = (4 / math.pi**2) * turn * turn
-    alpha = ops.stop_gradient(_ratio(v, ops.relu(1 - iou) + v))
-    return iou - _distance(x, y) - alpha * v
+    side1, side2 = _longer(x.length1, y.length1), _longer(x.length2, y.length2)
+    w1, h1 = x.length1 / (side1 + TINY), y.length1 / (side1 + TINY)
+    w2, h2 = x.length2 / (side2 + TINY), y.length2 / (side2 + TINY)
+    # The difference of the two arctangents is that of the vectors' directions.
+    turn = ops.arctan((w1 * h2 - h1 * w2) / (w1 * w2 + h1 * h2 + TINY))
+    v = (4 / math.pi**2) * ops.square(turn)
+    alpha = ops.stop_gradient(v / (positive(1 - iou) + v + TINY))
+    shape = _damped(alpha * v, ops.minimum(side1, side2))
+    return iou - _distance(x, y) - shape
 
 
 MEASURES = {"iou": _iou, "giou": _giou, "diou": _diou, "ciou": _ciou}
@@ -247,30 +267,17 @@ MEASURES = {"iou": _iou, "giou": _giou, "diou": _diou, "ciou": _ciou}
 
 def _distance(x, y):
     """Squared distance of the centres over the squared diagonal of the enclosure."""
-    hull = ops.maximum(ops.stop_gradient(ops.maximum(x.hull, y.hull)), TINY)
-    dx, dy, cw, ch = (v / hull for v in (x.offset, y.offset, x.hull, y.hull))
-    return _ratio((dx * dx + dy * dy) / 4, cw * cw + ch * ch)
+    unit = _longer(x.hull, y.hull) + TINY
+    dx, dy, cw, ch = (v / unit for v in (x.offset, y.offset, x.hull, y.hull))
+    return (dx * dx + dy * dy) / (4 * (cw * cw + ch * ch) + TINY)
 
 
-def _angle(width, height):
-    """atan(width / height); a box of no size counts as square."""
-    side = ops.stop_gradient(ops.maximum(width, height))
-    pointlike = side < TINY
-    divisor = ops.maximum(side, TINY)
-    one = ops.ones_like(side)
-    angle = ops.arctan2(
-        ops.where(pointlike, one, width / divisor),
-        ops.where(pointlike, one, height / divisor),
-    )
-    return _damped(angle, side)
-
-
-def _ratio(part, whole):
-    return part / ops.maximum(whole, TINY)
+def _longer(a, b):
+    return ops.stop_gradient(ops.maximum(a, b))
 
 
 def _damped(value, length):
     """`value`; its gradient shrinks with `length` once that is below RESOLUTION."""
-    damping = ops.minimum(length / (RESOLUTION * SCALE), 1)
+    damping = ops.stop_gradient(ops.minimum(length / (RESOLUTION * SCALE), 1))
     still = ops.stop_gradient(value)
     return still + damping * (value - still)
