@@ -105,7 +105,9 @@ def tf_dataset(batches):
             vector.set_shape([None])
         images = tf.cast(images, tf.float32)
         if batches.augment is not None:
-            images, box = augmented(tf, batches, images, box, label, epoch, indices)
+            images, box = augmented(
+                tf, tf.convert_to_tensor, batches, images, box, label, epoch, indices
+            )
         return (
             images,
             {"label": label, "box": box},
@@ -146,9 +148,9 @@ class BatchDataset(keras.utils.PyDataset):
         images = batches.squares.batch(indices).astype("float32")
         label, box, label_weight, box_weight = batches.targets(indices)
         if batches.augment is not None:
-            images, box = augmented(np, batches, images, box, label, epoch, indices)
-            images, box = keras.tree.map_structure(
-                keras.ops.convert_to_numpy, (images, box)
+            to_numpy = keras.ops.convert_to_numpy
+            images, box = augmented(
+                np, to_numpy, batches, images, box, label, epoch, indices
             )
         return (
             images,
@@ -162,8 +164,11 @@ class BatchDataset(keras.utils.PyDataset):
         self._order = (self.epoch, self.batches.order(self.epoch))
 
 
-def augmented(xp, batches, images, box, label, epoch, indices):
-    """One batch through the user's layer, in the format that the layer speaks."""
+def augmented(xp, convert, batches, images, box, label, epoch, indices):
+    """One batch through the user's layer, in the format that the layer speaks.
+
+    `xp` makes the layer's inputs, TensorFlow or NumPy; `convert` takes its outputs.
+    """
     augment = batches.augment
     spoken = getattr(augment, "bounding_box_format", "rel_xyxy")
 
@@ -176,16 +181,14 @@ def augmented(xp, batches, images, box, label, epoch, indices):
         "images": images,
         "bounding_boxes": {"boxes": from_corners(xp, corners, spoken), "labels": label},
     }
+    options = {}
     if batches.augment_takes_seed:
-        index = xp.cast(indices, "int32") if hasattr(xp, "cast") else indices
-        ones = xp.ones_like(index)
-        epoch = xp.cast(epoch, "int32") if hasattr(xp, "cast") else epoch
-        seeds = [batches.seed % 2**31 * ones, epoch * ones, index]
-        data = augment(data, seed=xp.stack(seeds, axis=-1))
-    else:
-        data = augment(data)
-    images = data["images"]
-    corners = to_corners(data["bounding_boxes"]["boxes"], spoken)
+        same = xp.ones_like(indices)
+        seeds = [batches.seed * same, epoch * same, indices]
+        options["seed"] = xp.stack(seeds, axis=-1)
+    data = augment(data, **options)
+    images = convert(data["images"])
+    corners = to_corners(convert(data["bounding_boxes"]["boxes"]), spoken)
     corners = to_fractions(corners, side(images), side(images))
     return images, from_corners(xp, corners, "rel_xyxy")
 
