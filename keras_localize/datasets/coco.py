@@ -55,6 +55,23 @@ def read_coco(
     Raises:
         AnnotationError: a ValueError that names file, field and value.
 
+    Example:
+
+    >>> import json
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from keras_localize.datasets import read_coco
+    >>> Image.new("RGB", (100, 50)).save("cat.png")
+    >>> _ = Path("coco.json").write_text(json.dumps({
+    ...     "images": [{"id": 1, "file_name": "cat.png"}],
+    ...     "categories": [{"id": 3, "name": "cat"}],
+    ...     "annotations": [
+    ...         {"image_id": 1, "category_id": 3, "bbox": [25, 0, 50, 50]}
+    ...     ],
+    ... }))
+    >>> read_coco(".", "coco.json")[0].box.tolist()
+    [0.25, 0.0, 0.75, 1.0]
+
     Reference:
         [COCO data format](https://cocodataset.org/#format-data)
     """

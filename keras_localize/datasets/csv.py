@@ -83,6 +83,18 @@ def read_csv(
 
     Raises:
         AnnotationError: a ValueError that names file, line and value.
+
+    Example:
+
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from keras_localize.datasets import read_csv
+    >>> Image.new("RGB", (100, 50)).save("cat.png")
+    >>> _ = Path("boxes.csv").write_text(
+    ...     "filename,class,xmin,ymin,xmax,ymax\\ncat.png,cat,25,0,75,50"
+    ... )
+    >>> read_csv(".", "boxes.csv")[0].box.tolist()
+    [0.25, 0.0, 0.75, 1.0]
     """
     policy = Policy(
         without_box=without_box,

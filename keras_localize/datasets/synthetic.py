@@ -1,13 +1,12 @@
 """Drawn pictures with exact boxes: for demos and tests, without a download."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from keras_localize.datasets.batches import cores
 from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.progress import Progress
 
 SHAPES = ("disc", "square", "triangle", "star", "cross", "ring")
 
@@ -80,8 +79,12 @@ def make_synthetic(
     if directory is not None:
         Path(directory).mkdir(parents=True, exist_ok=True)
     names = [f"synthetic_{seed}_{index:06d}" for index in range(num_images)]
-    with ThreadPoolExecutor(cores()) as pool:
-        images, boxes, labels, sizes = zip(*pool.map(make, range(num_images)))
+    drawn = []
+    with Progress(num_images, "drawing pictures") as progress:
+        for index in range(num_images):
+            drawn.append(make(index))
+            progress.update()
+    images, boxes, labels, sizes = zip(*drawn)
     return LocalizationDataset(
         images, boxes, labels, SHAPES[:num_classes], image_sizes=sizes, names=names
     )
@@ -105,16 +108,28 @@ def _background(rng, width, height):
     coarse = base + rng.normal(0, 28, (cells[0], cells[1], 1)) + rng.normal(0, 6, 3)
     picture = _image(coarse).resize((width, height), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
-    for _ in range(rng.integers(0, 4)):
-        draw.ellipse(_spot(rng, width, height, 0.04, 0.15), fill=_muted(rng))
-    for _ in range(rng.integers(3, 10)):
-        ends = (rng.uniform(-0.1, 1.1, 4) * [width, height, width, height]).tolist()
-        draw.line(ends, fill=_any_colour(rng), width=int(rng.integers(1, 3)))
-    for _ in range(rng.integers(5, 25)):
-        draw.ellipse(_spot(rng, width, height, 0.005, 0.02), fill=_any_colour(rng))
-    grain = rng.integers(0, int(rng.integers(8, 40)), (height // 2, width // 2, 1))
-    grain = Image.fromarray(np.repeat(grain.astype("uint8"), 3, axis=-1))
-    return _add(picture, grain.resize((width, height), Image.Resampling.BILINEAR))
+    sides = [width, height, width, height]
+    blobs = int(rng.integers(0, 4))
+    muted = rng.uniform(60, 190, (blobs, 1)) + rng.uniform(-30, 30, (blobs, 3))
+    for spot, colour in zip(
+        _spots(rng, blobs, width, height, 0.04, 0.15), _tuples(muted)
+    ):
+        draw.ellipse(spot, fill=colour)
+    lines = int(rng.integers(3, 10))
+    ends = (rng.uniform(-0.1, 1.1, (lines, 4)) * sides).tolist()
+    for line, colour, thick in zip(
+        ends, _colours(rng, lines), rng.integers(1, 3, lines)
+    ):
+        draw.line(line, fill=colour, width=int(thick))
+    dots = int(rng.integers(5, 25))
+    for spot, colour in zip(
+        _spots(rng, dots, width, height, 0.005, 0.02), _colours(rng, dots)
+    ):
+        draw.ellipse(spot, fill=colour)
+    grain = rng.integers(0, int(rng.integers(8, 40)), (height // 2, width // 2))
+    grain = Image.fromarray(grain.astype("uint8"))
+    grain = grain.resize((width, height), Image.Resampling.BILINEAR)
+    return ImageChops.add(picture, Image.merge("RGB", [grain] * 3), offset=-10)
 
 
 def _object_mask(rng, shape, width, height):
@@ -189,23 +204,20 @@ def _vivid(rng):
     return tuple(int(value) for value in rng.permutation(colour))
 
 
-def _muted(rng):
-    return tuple(int(v) for v in rng.uniform(60, 190) + rng.uniform(-30, 30, 3))
+def _colours(rng, count):
+    return _tuples(rng.integers(0, 256, (count, 3)))
 
 
-def _any_colour(rng):
-    return tuple(int(value) for value in rng.integers(0, 256, 3))
+def _tuples(colours):
+    return [tuple(colour) for colour in colours.astype(int).tolist()]
 
 
-def _spot(rng, width, height, low, high):
-    x, y = rng.uniform(0, 1, 2) * [width, height]
-    a, b = rng.uniform(low, high, 2) * max(width, height)
-    return (x - a, y - b, x + a, y + b)
+def _spots(rng, count, width, height, low, high):
+    """Corners of ellipses at random places, as lists."""
+    centres = rng.uniform(0, 1, (count, 2)) * [width, height]
+    radii = rng.uniform(low, high, (count, 2)) * max(width, height)
+    return np.concatenate([centres - radii, centres + radii], axis=1).tolist()
 
 
 def _image(values):
     return Image.fromarray(np.clip(values, 0, 255).astype("uint8"))
-
-
-def _add(picture, grain):
-    return ImageChops.add(picture, grain, scale=1, offset=-10)

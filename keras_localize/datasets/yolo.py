@@ -53,6 +53,16 @@ def read_yolo(
 
     Raises:
         AnnotationError: a ValueError that names file, line and value.
+
+    Example:
+
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from keras_localize.datasets import read_yolo
+    >>> Image.new("RGB", (100, 50)).save("cat.png")
+    >>> _ = Path("cat.txt").write_text("0 0.5 0.5 0.5 1.0")
+    >>> read_yolo(".", ".", ["cat"])[0].box.tolist()
+    [0.25, 0.0, 0.75, 1.0]
     """
     policy = Policy(
         without_box=without_box,

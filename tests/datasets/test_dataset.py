@@ -1,6 +1,7 @@
 """The dataset: records, splits, and batches that are the same on every road."""
 
 import os
+import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -350,6 +351,14 @@ def test_interrupted_cache_is_completed(tmp_path, decoded):
     whole = dataset.to_pydataset(16, 3, cache=tmp_path)
     assert same(whole, dataset.to_pydataset(16, 3))
     assert len(decoded) == (8 - 2) + 8
+
+
+def test_pydataset_travels_to_other_processes(tmp_path):
+    dataset = make_synthetic(5, max_side=96)
+    for cache in (None, "memory", tmp_path):
+        data = dataset.to_pydataset(16, 2, shuffle=True, seed=0, cache=cache)
+        data.on_epoch_end()
+        assert same(pickle.loads(pickle.dumps(data)), data)
 
 
 def test_broken_picture_names_its_file(tmp_path):
