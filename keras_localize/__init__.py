@@ -6,7 +6,10 @@ from keras_localize.datasets import (
     LocalizationDataset,
     load_oxford_pets,
     make_synthetic,
+    read_coco,
+    read_csv,
     read_voc,
+    read_yolo,
 )
 from keras_localize.layers import LocalizationHead, PadToSquare, RandomSquareView
 from keras_localize.localizer import (
@@ -44,5 +47,8 @@ __all__ = [
     "make_synthetic",
     "plot_history",
     "plot_localizations",
+    "read_coco",
+    "read_csv",
     "read_voc",
+    "read_yolo",
 ]
