@@ -1,0 +1,271 @@
+"""Pictures per second from JPEG file to letterboxed batch with its box.
+
+    python benchmarks/pipeline.py [--images N] [--size 224] [--data-dir PETS] [--memory]
+
+Every pipeline reads the same files on the same cores and makes batches of 32. Beside
+the speed stands the quality: PSNR against a float64 antialiased letterbox of the fully
+decoded picture. `--memory` measures the peak memory of reading 2,000 and 20,000
+pictures instead (links to the same files), each in a process of its own.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from keras_localize.boxes.square import fit
+from keras_localize.datasets import LocalizationDataset, load_oxford_pets
+from keras_localize.datasets.batches import cores
+from keras_localize.pictures import load
+
+BATCH = 32
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=640)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--data-dir", help="Oxford Pets instead of made pictures")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if args.child:
+            return measure_memory(Path(folder), args)
+        if args.memory:
+            return compare_memory(args)
+        compare_speed(Path(folder), args)
+
+
+def compare_speed(folder, args):
+    if args.data_dir:
+        dataset = load_oxford_pets(args.data_dir, split="all")
+        plain = [i for i, path in enumerate(dataset.images) if is_plain(path)]
+        dataset = dataset[np.resize(plain, min(args.images, len(plain)))]
+    else:
+        dataset = make_jpegs(folder, args.images)
+    kilobytes = np.mean([os.path.getsize(path) for path in dataset.images]) / 1e3
+    print(
+        f"{len(dataset)} pictures of {kilobytes:.0f} KB to {args.size} x {args.size}, "
+        f"{cores()} cores, best of {args.repeats}"
+    )
+    references = [reference(path, args.size) for path in dataset.images[:32]]
+    print(f"{'pipeline':44} {'pictures/s':>10} {'PSNR dB':>8}")
+    for name, run in pipelines(dataset, args.size).items():
+        try:
+            first = run(True)
+        except ImportError as error:
+            print(f"{name:44} {'-':>10}   ({error})")
+            continue
+        seconds = min(timed(run) for _ in range(args.repeats))
+        quality = "-"
+        if first is not None:
+            squares = np.asarray(first, "float64")[: len(references)]
+            quality = f"{np.mean([psnr(*p) for p in zip(squares, references)]):.1f}"
+        print(f"{name:44} {len(dataset) / seconds:10.0f} {quality:>8}", flush=True)
+
+
+def pipelines(dataset, size):
+    """Name -> function that reads everything, or gives the first batch's pictures."""
+    paths, boxes = dataset.images, dataset.boxes
+    files = tf.data.Dataset.from_tensor_slices((paths, boxes))
+
+    def decode(path):
+        return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+
+    def in_tf(function, batched=True):
+        data = files.map(function, num_parallel_calls=cores())
+        data = (data.batch(BATCH) if batched else data).prefetch(2)
+
+        def run(first=False):
+            for images, _ in data:
+                if first:
+                    return images if batched else None
+            return None
+
+        return run
+
+    def in_threads(function):
+        def run(first=False):
+            with ThreadPoolExecutor(cores()) as pool:
+                for start in range(0, len(paths), BATCH):
+                    chosen = range(start, min(start + BATCH, len(paths)))
+                    made = list(pool.map(function, chosen))
+                    images = np.stack([image for image, _ in made])
+                    if first:
+                        return images
+            return None
+
+        return run
+
+    ours = dataset.to_tf_data(size, BATCH)
+
+    def run_ours(first=False):
+        for images, _, _ in ours:
+            if first:
+                return images
+        return None
+
+    resizing = keras.layers.Resizing(size, size, pad_to_aspect_ratio=True)
+
+    def keras_resizing(path, box):
+        data = {
+            "images": tf.cast(decode(path), tf.float32),
+            "bounding_boxes": {"boxes": box[None], "labels": tf.zeros([1])},
+        }
+        resizing.bounding_box_format = "rel_xyxy"
+        data = resizing(data)
+        return data["images"], data["bounding_boxes"]["boxes"][0]
+
+    def resize_with_pad(antialias):
+        def function(path, box):
+            image = decode(path)
+            sides = tf.cast(tf.shape(image)[:2], tf.float32)
+            longer = tf.reduce_max(sides)
+            scale = tf.tile(sides[::-1], [2]) / longer
+            offset = tf.tile((longer - sides[::-1]) / 2, [2]) / longer
+            image = tf.image.resize_with_pad(image, size, size, antialias=antialias)
+            return image, box * scale + offset
+
+        return function
+
+    def torchvision_style(index):
+        with Image.open(paths[index]) as image:
+            picture = image.convert("RGB")
+        place = fit(picture.height, picture.width, size)
+        picture = picture.resize((place.columns, place.rows), Image.Resampling.BILINEAR)
+        square = np.zeros((size, size, 3), "float32")
+        square[
+            place.top : place.top + place.rows, place.left : place.left + place.columns
+        ] = picture
+        return square, boxes[index]
+
+    def albumentations(first=False):
+        import albumentations
+        import cv2
+
+        cv2.setNumThreads(1)
+        transform = albumentations.Compose(
+            [
+                albumentations.LongestMaxSize(size, interpolation=cv2.INTER_AREA),
+                albumentations.PadIfNeeded(size, size, border_mode=0),
+            ],
+            bbox_params=albumentations.BboxParams("albumentations", ["labels"]),
+        )
+
+        def function(index):
+            image = cv2.cvtColor(cv2.imread(paths[index]), cv2.COLOR_BGR2RGB)
+            made = transform(image=image, bboxes=[boxes[index]], labels=[0])
+            return made["image"].astype("float32"), made["bboxes"]
+
+        return in_threads(function)(first)
+
+    return {
+        "tf.io.decode_jpeg alone, full size": in_tf(
+            lambda path, box: (decode(path), box), batched=False
+        ),
+        "keras_localize to_tf_data": run_ours,
+        "Keras Resizing(pad_to_aspect_ratio)": in_tf(keras_resizing),
+        "tf.image.resize_with_pad": in_tf(resize_with_pad(False)),
+        "tf.image.resize_with_pad, antialias": in_tf(resize_with_pad(True)),
+        "Pillow full size (torchvision v2 style)": in_threads(torchvision_style),
+        "albumentations + OpenCV, area": albumentations,
+    }
+
+
+def make_jpegs(folder, count):
+    """500 x 375 JPEGs of about 100 KB: smooth shapes under noise."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for index in range(count):
+        coarse = rng.integers(0, 256, (10, 13, 3)).astype("uint8")
+        smooth = Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC)
+        noisy = np.asarray(smooth, "float64") + rng.normal(0, 14, (375, 500, 1))
+        paths.append(folder / f"{index}.jpg")
+        picture = Image.fromarray(np.clip(noisy, 0, 255).astype("uint8"))
+        picture.save(paths[-1], quality=91)
+    corners = np.sort(rng.uniform(0, 1, (count, 2, 2)), axis=1).reshape(count, 4)
+    return as_dataset(paths, corners)
+
+
+def as_dataset(paths, boxes):
+    sizes = np.tile([375, 500], (len(paths), 1))
+    labels = np.zeros(len(paths), int)
+    return LocalizationDataset(paths, boxes, labels, ["thing"], image_sizes=sizes)
+
+
+def is_plain(path):
+    with Image.open(path) as image:
+        return image.format == "JPEG" and image.mode == "RGB"
+
+
+def reference(path, size):
+    """float64: each target pixel a triangle-weighted mean of the source's."""
+    picture = load(path) / 1.0
+    height, width = picture.shape[:2]
+    place = fit(height, width, size)
+
+    def matrix(before, after):
+        centres = (np.arange(after)[:, None] + 0.5) * before / after
+        distance = np.abs(np.arange(before) + 0.5 - centres) / max(before / after, 1)
+        weights = np.clip(1 - distance, 0, None)
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    square = np.zeros((size, size, 3))
+    square[
+        place.top : place.top + place.rows, place.left : place.left + place.columns
+    ] = np.einsum(
+        "ij,kl,jlc->ikc",
+        matrix(height, place.rows),
+        matrix(width, place.columns),
+        picture,
+        optimize=True,
+    )
+    return square
+
+
+def psnr(image, other):
+    return 10 * np.log10(255**2 / max(np.mean((image - other) ** 2), 1e-9))
+
+
+def timed(run):
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def compare_memory(args):
+    for count in (2_000, 20_000):
+        child = [sys.executable, __file__, "--child", str(count)]
+        subprocess.run([*child, "--size", str(args.size)], check=True)
+
+
+def measure_memory(folder, args):
+    made = make_jpegs(folder, 100)
+    paths = []
+    for index in range(args.child):
+        link = folder / f"link_{index}.jpg"
+        link.symlink_to(made.images[index % 100])
+        paths.append(link)
+    boxes = np.resize(made.boxes, (args.child, 4))
+    data = as_dataset(paths, boxes).to_tf_data(args.size, BATCH, shuffle=True, seed=0)
+    read = sum(len(images) for images, _, _ in data)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{read} pictures read, peak memory {peak:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
