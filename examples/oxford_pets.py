@@ -327,7 +327,7 @@ def run(args):
     name, model, history, predicted = kept
     report = {
         "recipe": name,
-        "settings": {key: value for key, value in vars(args).items()},
+        "settings": vars(args),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
         "counts": {

@@ -230,8 +230,8 @@ class LocalizationHead(keras.layers.Layer):
 def _inside(corner0, corner1):
     """Joins corners to boxes in [0, 1], ordered; the gradient passes the border."""
     box = ops.concatenate([corner0, ops.maximum(corner0, corner1)], axis=-1)
-    box = box + ops.stop_gradient(ops.clip(box, 0.0, 1.0) - box)
-    return ops.where(box > 1.0, 1.0, box)  # the sum may round to just above 1
+    # The value is exactly the clipped one: the difference is 0 and has a gradient.
+    return ops.stop_gradient(ops.clip(box, 0.0, 1.0)) + (box - ops.stop_gradient(box))
 
 
 def _centers(height, width):

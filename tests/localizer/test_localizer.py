@@ -1,0 +1,387 @@
+"""What a localizer promises: outputs, training, files, boxes in original pixels."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_backbone import tiny_backbone
+
+from keras_localize import Localization, build_localizer, cache_features
+from keras_localize.boxes import iou, to_square
+
+NAMES = {
+    "box_iou",
+    "box_loss",
+    "box_mse",
+    "label_accuracy",
+    "label_loss",
+    "loss",
+}
+
+
+# One compiled test proves that the graph compiles; the others save its seconds.
+EAGER = keras.backend.backend() == "tensorflow"
+
+
+def fit(model, batch, **kwargs):
+    x, y, w = batch
+    return model.fit(x, y, sample_weight=w, batch_size=8, verbose=0, **kwargs).history
+
+
+def evaluate(model, batch):
+    x, y, w = batch
+    return model.evaluate(x, y, sample_weight=w, verbose=0, return_dict=True)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_outputs_are_float32_under_every_policy(policy, batch):
+    keras.config.set_dtype_policy(policy)
+    localizer = build_localizer(tiny_backbone(), 3, quality=True)
+    outputs = localizer.predict(batch[0], verbose=0)
+    assert {key: value.shape for key, value in outputs.items()} == {
+        "box": (8, 4),
+        "label": (8, 3),
+        "quality": (8, 1),
+    }
+    assert all(value.dtype == "float32" for value in outputs.values())
+    np.testing.assert_allclose(outputs["label"].sum(axis=1), 1, atol=1e-5)
+
+
+def test_trains_with_no_arguments(backbone, batch):
+    localizer = build_localizer(backbone, 3, quality=True)
+    localizer.compile()
+    history = fit(localizer, batch, epochs=2, validation_data=batch)
+    assert set(history) == NAMES | {f"val_{name}" for name in NAMES}
+
+
+def test_a_picture_without_a_box_trains_and_counts_the_label_alone(backbone, batch):
+    localizer = build_localizer(backbone, 3, quality=True, dropout=0.0)
+    localizer.compile(run_eagerly=EAGER)
+    x, y, w = batch
+    scores = evaluate(localizer, batch)
+    garbage = {**y, "box": np.where(w["box"][:, None] > 0, y["box"], 0.9)}
+    assert evaluate(localizer, (x, garbage, w)) == pytest.approx(scores)
+    # An independent count over the six pictures that have a box.
+    outputs = localizer.predict(x, verbose=0)
+    found = keras.ops.convert_to_numpy(iou(y["box"][2:], outputs["box"][2:]))
+    assert scores["box_iou"] == pytest.approx(found.mean(), abs=1e-5)
+    mse = ((outputs["box"] - y["box"])[2:] ** 2).mean()
+    assert scores["box_mse"] == pytest.approx(mse, abs=1e-5)
+    accuracy = (outputs["label"].argmax(1) == y["label"]).mean()
+    assert scores["label_accuracy"] == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize("quality", [False, True])
+def test_box_only(backbone, batch, quality):
+    localizer = build_localizer(backbone, None, quality=quality)
+    localizer.compile(run_eagerly=EAGER)
+    x, y, w = batch
+    history = fit(localizer, (x, {"box": y["box"]}, {"box": w["box"]}))
+    assert set(history) == {"box_iou", "box_mse", "loss"}
+    found = localizer.localize(x[:1])[0]
+    assert (found.label, found.class_name, found.score) == (None, None, None)
+
+
+@pytest.mark.parametrize("names", [None, ["dog"], ["cat", "dog"]])
+def test_one_sigmoid_unit(backbone, batch, names):
+    localizer = build_localizer(backbone, 1, class_names=names)
+    localizer.compile(run_eagerly=EAGER)
+    x, y, w = batch
+    history = fit(localizer, (x, {**y, "label": y["label"] > 0}, w))
+    assert set(history) == NAMES
+    probability = localizer.predict(x, verbose=0)["label"][:, 0]
+    for found, p in zip(localizer.localize(x), probability):
+        assert found.label == int(p > 0.5)
+        assert found.score == pytest.approx(max(p, 1 - p), abs=1e-5)
+        expected = {None: None, 1: ("", "dog"), 2: ("cat", "dog")}[names and len(names)]
+        assert (found.class_name or "") == (expected[found.label] if names else "")
+
+
+def test_integer_and_one_hot_labels_are_the_same(backbone, batch):
+    localizer = build_localizer(backbone, 3)
+    localizer.compile(run_eagerly=EAGER)
+    x, y, w = batch
+    one_hot = {**y, "label": np.eye(3, dtype="float32")[y["label"]]}
+    expected = evaluate(localizer, batch)
+    localizer.compile(run_eagerly=EAGER)  # Keras chooses the accuracy once
+    got = evaluate(localizer, (x, one_hot, w))
+    assert got == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_label_loss_is_smoothed_cross_entropy(backbone, batch):
+    localizer = build_localizer(backbone, 3)
+    localizer.compile(run_eagerly=EAGER)
+    p = localizer.predict(batch[0], verbose=0)["label"].astype("float64")
+    target = np.eye(3)[batch[1]["label"]] * 0.9 + 0.1 / 3
+    expected = -(target * np.log(p)).sum(axis=1).mean()
+    got = evaluate(localizer, batch)["label_loss"]
+    assert got == pytest.approx(expected, abs=1e-5)
+
+
+def test_every_argument_of_compile_overrides(backbone, batch):
+    localizer = build_localizer(backbone, 3)
+    localizer.compile(
+        optimizer="sgd",
+        loss={"box": "mse"},
+        loss_weights={"label": 0.5, "box": 2.0},
+        metrics={"label": ["top_k_categorical_accuracy"]},
+    )
+    x, y, _ = batch
+    one_hot = {**y, "label": np.eye(3, dtype="float32")[y["label"]]}
+    scores = localizer.evaluate(x, one_hot, verbose=0, return_dict=True)
+    assert "box_iou" not in scores
+    assert scores["label_top_k_categorical_accuracy"] == 1.0
+    box = localizer.predict(x, verbose=0)["box"]
+    assert scores["box_loss"] == pytest.approx(((box - y["box"]) ** 2).mean(), abs=1e-5)
+    assert scores["loss"] == pytest.approx(
+        0.5 * scores["label_loss"] + 2 * scores["box_loss"], abs=1e-5
+    )
+
+
+def test_a_file_holds_everything(tmp_path, batch):
+    localizer = build_localizer(
+        tiny_backbone(), 3, class_names=["a", "b", "c"], quality=True, head="pooled"
+    )
+    localizer.unfreeze("conv_2")
+    localizer.compile(
+        optimizer=keras.optimizers.AdamW(0.01), loss={"box": "mae"}, run_eagerly=EAGER
+    )
+    fit(localizer, batch)
+    localizer.save(tmp_path / "localizer.keras")
+    loaded = keras.models.load_model(tmp_path / "localizer.keras")
+    assert loaded.class_names == ("a", "b", "c")
+    for name in ("num_classes", "image_size", "dropout", "quality", "frozen"):
+        assert loaded.get_config()[name] == localizer.get_config()[name]
+    trainable = [v.path for v in localizer.trainable_variables]
+    assert [v.path for v in loaded.trainable_variables] == trainable
+    assert int(loaded.optimizer.iterations) == 1
+    assert loaded.localize(batch[0]) == localizer.localize(batch[0])
+    assert evaluate(loaded, batch) == pytest.approx(evaluate(localizer, batch))
+    fit(loaded, batch)
+    assert int(loaded.optimizer.iterations) == 2
+
+
+def test_split_shares_the_weights(backbone, batch):
+    localizer = build_localizer(backbone, 3, quality=True)
+    features, heads = localizer.split()
+    x, y, w = batch
+    maps = features.predict(x, verbose=0)
+    heads.compile(run_eagerly=EAGER)
+    before = localizer.predict(x, verbose=0)
+    history = fit(heads, (maps, y, w), epochs=3)
+    assert set(history) == NAMES
+    after = localizer.predict(x, verbose=0)
+    assert np.abs(after["box"] - before["box"]).max() > 1e-3
+    for key, value in heads.predict(maps, verbose=0).items():
+        np.testing.assert_allclose(value, after[key], atol=1e-5)
+
+
+def test_split_needs_a_frozen_backbone(backbone):
+    localizer = build_localizer(backbone, 3, trainable_backbone=True)
+    with pytest.raises(ValueError, match="frozen backbone"):
+        localizer.split()
+
+
+def test_unfreeze_trains_what_it_says(backbone, batch):
+    localizer = build_localizer(backbone, 3)
+    heads = len(localizer.trainable_variables)
+    localizer.unfreeze("conv_2")
+    # conv_2 and inside_2, kernel and bias each; no batch normalisation
+    assert len(localizer.trainable_variables) == heads + 4
+    localizer.compile(run_eagerly=EAGER)
+    statistics = backbone.get_layer("norm_2").moving_mean
+    frozen = keras.ops.convert_to_numpy(statistics).copy()
+    fit(localizer, batch)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(statistics), frozen)
+    localizer.unfreeze("conv_2", batch_normalization=True)
+    assert len(localizer.trainable_variables) == heads + 6
+    localizer.compile(run_eagerly=EAGER)
+    fit(localizer, batch)
+    assert np.abs(keras.ops.convert_to_numpy(statistics) - frozen).max() > 0
+    with pytest.raises(ValueError, match=r"conv_2.*'conv_9'"):
+        localizer.unfreeze("conv_9")
+
+
+def test_quality_takes_no_part_in_what_the_others_learn(batch):
+    localizers = [
+        build_localizer(
+            tiny_backbone(), 3, quality=quality, dropout=0.0, trainable_backbone=True
+        )
+        for quality in (False, True)
+    ]
+    for name in ("tiny", "box", "label"):
+        weights = localizers[0].get_layer(name).get_weights()
+        localizers[1].get_layer(name).set_weights(weights)
+    found = []
+    for localizer in localizers:
+        # No clipping by the norm of all gradients, the quality's among them.
+        localizer.compile(keras.optimizers.SGD(0.05), run_eagerly=EAGER)
+        fit(localizer, batch, shuffle=False)
+        found.append(localizer.predict(batch[0], verbose=0))
+    for key in ("box", "label"):
+        np.testing.assert_allclose(found[1][key], found[0][key], atol=1e-5)
+
+
+def test_quality_learns_the_iou(backbone, batch):
+    localizer = build_localizer(backbone, None, quality=True)
+    localizer.head.trainable = False  # the boxes stay, so their IoU is a fixed target
+    features, heads = localizer.split()
+    x, y, w = batch
+    heads.compile(keras.optimizers.Adam(0.02))
+    maps = features.predict(x, verbose=0)
+    fit(heads, (maps, {"box": y["box"]}, {"box": w["box"]}), epochs=80)
+    outputs = localizer.predict(x, verbose=0)
+    truth = keras.ops.convert_to_numpy(iou(y["box"], outputs["box"]))
+    np.testing.assert_allclose(outputs["quality"][2:, 0], truth[2:], atol=0.05)
+
+
+# --- localize ---
+
+
+@pytest.fixture
+def constant_localizer(backbone):
+    """Whatever it sees, the box is the middle of the square: [.25, .25, .75, .75]."""
+    localizer = build_localizer(backbone, 3, class_names=["a", "b", "c"], head="pooled")
+    localizer.head.dense.set_weights([np.zeros((28, 4)), np.zeros(4)])
+    return localizer
+
+
+def test_boxes_come_back_to_original_pixels(constant_localizer, rng, tmp_path):
+    sizes = [(60, 120), (120, 60), (31, 77), (500, 3)]
+    pictures = [rng.integers(0, 256, (*s, 3)).astype("uint8") for s in sizes]
+    path = tmp_path / "picture.png"
+    Image.fromarray(pictures[1]).save(path)
+    given = [pictures[0], path, str(path), Image.fromarray(pictures[2]), pictures[3]]
+    found = constant_localizer.localize(given, batch_size=2)
+    assert len(found) == 5 and all(isinstance(f, Localization) for f in found)
+    assert found[1] == found[2]
+    for one, (height, width) in zip(
+        [found[0], found[1], found[3], found[4]], sizes, strict=True
+    ):
+        x0, y0, x1, y1 = one.box
+        assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+        # Independent of from_square: the middle half of the longer side, centred.
+        longer = max(height, width)
+        low = np.array([width, height]) / 2 - longer / 4
+        high = np.array([width, height]) / 2 + longer / 4
+        tolerance = 0.6 * longer / 32  # the square's rounding to whole pixels
+        expected = np.concatenate([low.clip(0), np.minimum(high, [width, height])])
+        np.testing.assert_allclose(one.box, expected, atol=tolerance)
+
+
+def test_localize_inverts_the_square_exactly(constant_localizer, rng):
+    picture = rng.integers(0, 256, (45, 83, 3)).astype("uint8")
+    box = np.array([constant_localizer.localize(picture)[0].box])
+    square = to_square(box, (45, 83), 32, "xyxy")
+    square = keras.ops.convert_to_numpy(square) / 32
+    # Vertically the box was cut at the picture's border.
+    np.testing.assert_allclose(square[0, [0, 2]], [0.25, 0.75], atol=1e-5)
+
+
+def test_label_score_and_name(constant_localizer, batch):
+    probabilities = constant_localizer.predict(batch[0], verbose=0)["label"]
+    for one, p in zip(
+        constant_localizer.localize(batch[0], batch_size=3), probabilities
+    ):
+        assert one.label == p.argmax()
+        assert one.score == pytest.approx(p.max(), abs=1e-5)
+        assert one.class_name == "abc"[one.label]
+        assert one.quality is None
+
+
+def test_flip_average_of_a_mirrored_picture_is_its_mirror(backbone, batch):
+    localizer = build_localizer(backbone, 3)
+    localizer.head.point.set_weights(
+        [np.random.default_rng(0).normal(size=(1, 1, 128, 5)), np.zeros(5)]
+    )
+    plain = localizer.localize(batch[0], flip_average=True)
+    mirrored = localizer.localize(batch[0][:, :, ::-1], flip_average=True)
+    for one, other in zip(plain, mirrored):
+        x0, y0, x1, y1 = other.box
+        np.testing.assert_allclose(one.box, (32 - x1, y0, 32 - x0, y1), atol=1e-3)
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_nothing_in_nothing_out_and_bad_input(constant_localizer, tmp_path):
+    assert constant_localizer.localize([]) == []
+    with pytest.raises(ValueError, match="batch_size=0"):
+        constant_localizer.localize([], batch_size=0)
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(ValueError, match=r"text\.jpg"):
+        constant_localizer.localize([tmp_path / "text.jpg"])
+    with pytest.raises(ValueError, match=r"missing\.jpg"):
+        constant_localizer.localize(tmp_path / "missing.jpg")
+
+
+# --- arguments ---
+
+
+@pytest.mark.parametrize(
+    "classes, arguments, message",
+    [
+        (0, {}, "num_classes=0"),
+        (-3, {}, "num_classes=-3"),
+        (2.5, {}, "num_classes=2.5"),
+        (3, {"class_names": ["a", "b"]}, "2 names"),
+        (3, {"head": "huge"}, "kind='huge'"),
+        (3, {"head": 7}, "head=7"),
+        (
+            3,
+            {"head": keras.layers.Flatten(), "feature_layers": "block_2"},
+            "one box per picture",
+        ),
+        (3, {"preprocessing": 7}, "preprocessing=7"),
+    ],
+)
+def test_bad_arguments_are_named(backbone, classes, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build_localizer(backbone, classes, **arguments)
+
+
+def test_a_head_of_ones_own(backbone, batch):
+    x = maps = keras.Input((4, 4, 16))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    mine = keras.Model(
+        maps, keras.layers.Dense(4, activation="sigmoid")(x), name="mine"
+    )
+    localizer = build_localizer(backbone, 3, head=mine, feature_layers="block_2")
+    localizer.compile(run_eagerly=EAGER)
+    assert set(fit(localizer, batch)) == NAMES
+
+
+# --- features, once ---
+
+
+@pytest.mark.parametrize("kind", ["to_tf_data", "to_pydataset"])
+def test_cached_features_are_those_of_each_picture_and_its_mirror(backbone, kind):
+    from keras_localize import make_synthetic
+
+    data = make_synthetic(5, min_side=32, max_side=48)
+    localizer = build_localizer(backbone, 4)
+    features, heads = localizer.split()
+    batches = getattr(data, kind)(32, batch_size=2)
+    maps, targets, weights = cache_features(features, batches, verbose=0)
+    assert [x.shape for x in maps] == [(10, 8, 8, 12), (10, 4, 4, 16)]
+    assert targets["box"].shape == (10, 4) and weights["box"].shape == (10,)
+    # Every box has its mirror image, and what the heads see is what the model sees.
+    x0, y0, x1, y1 = targets["box"].T
+    mirror = np.stack([1 - x1, y0, 1 - x0, y1], axis=1)
+    for box in mirror:
+        assert np.abs(targets["box"] - box).max(axis=1).min() < 1e-6
+    images = (
+        np.concatenate([np.asarray(batches[i][0]) for i in range(3)])
+        if (kind == "to_pydataset")
+        else np.concatenate([np.asarray(x) for x, _, _ in batches])
+    )
+    plain, _, _ = cache_features(features, batches, mirror=False, verbose=0)
+    expected = features.predict(images, verbose=0)
+    for got, want in zip(plain, expected):
+        np.testing.assert_allclose(got.astype("float32"), want, rtol=1e-3, atol=1e-3)
+    heads.compile(run_eagerly=EAGER)
+    heads.fit(maps, targets, sample_weight=weights, verbose=0)
+
+
+def test_no_batch_is_an_error(backbone):
+    features, _ = build_localizer(backbone, 4).split()
+    with pytest.raises(ValueError, match="batches"):
+        cache_features(features, [], verbose=0)
