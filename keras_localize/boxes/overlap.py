@@ -4,10 +4,11 @@ All four measures need only how the boxes lie on each axis (`Axis`): the two len
 their overlap and their hull (the shortest interval that holds both, a side of the
 smallest enclosing box). `meet` finds these once; a measure is three lines of
 arithmetic on two of them, each length divided by its hull first, so that neither
-coordinates of 1e38 nor sides of 1e-20 leave the range of float32.
+coordinates of 1e38 nor sides of 1e-17 leave the range of float32.
 
-At a tie the backends' own `maximum` and `abs` have different gradients; `larger`,
-`smaller`, `positive` and `magnitude` have the middle one everywhere.
+At a tie the backends' own `maximum` and `abs` have different gradients (and Keras's
+`maximum` turns float64 into float32 on torch); `larger`, `smaller`, `positive` and
+`magnitude` have the middle one everywhere.
 """
 
 import math
@@ -34,7 +35,7 @@ def iou(boxes1, boxes2, bounding_box_format="rel_xyxy"):
     For all pairs of two sets, give them axes that broadcast.
 
     No constant is added to the union, so that small relative boxes are not biased:
-    `iou(b, b)` is 1 down to sides of 1e-20. The gradient is 0 for boxes that do not
+    `iou(b, b)` is 1 down to sides of 1e-17. The gradient is 0 for boxes that do not
     overlap; use `giou`, `diou` or `ciou` to train. Where a pair is smaller than 1e-3
     (in the unit of the coordinates) the gradient is damped in proportion, so that it
     is bounded for any finite input.
@@ -191,12 +192,14 @@ def measure(kind, x, y):
 
 def larger(a, b):
     """`maximum(a, b)`, its gradient at a tie shared evenly."""
-    return (ops.maximum(a, b) + ops.maximum(b, a)) / 2
+    share = (1 + ops.sign(a - b)) / 2
+    return share * a + (1 - share) * b
 
 
 def smaller(a, b):
     """`minimum(a, b)`, its gradient at a tie shared evenly."""
-    return (ops.minimum(a, b) + ops.minimum(b, a)) / 2
+    share = (1 + ops.sign(b - a)) / 2
+    return share * a + (1 - share) * b
 
 
 def magnitude(a):
