@@ -35,6 +35,11 @@ class Record:
     size: tuple[int, int]
     name: str
 
+    @property
+    def path(self):
+        """Path of the file; None for a picture in memory."""
+        return self.image if isinstance(self.image, str) else None
+
 
 @dataclass(frozen=True)
 class Summary:

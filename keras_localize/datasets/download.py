@@ -91,15 +91,18 @@ def fetch(url, checksum, folder):
         DownloadError: no network, interrupted, or a wrong checksum.
     """
     path = folder / PurePosixPath(url).name
+    algorithm, _, expected = checksum.partition(":")
+    # It is whole but was not unpacked: the disk was full, or the run was killed.
+    if path.is_file() and _digest(path, algorithm) == expected:
+        return path
     part = path.with_name(path.name + ".part")
     try:
         _receive(url, part)
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+    except (http.client.HTTPException, OSError) as error:  # URLError is an OSError
         if isinstance(error, DownloadError):
             raise
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"{url} could not be downloaded: {reason}") from error
-    algorithm, _, expected = checksum.partition(":")
     received = _digest(part, algorithm)
     if received != expected:
         part.unlink()

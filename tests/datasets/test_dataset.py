@@ -75,7 +75,9 @@ def test_sizes_are_read_from_files_turned_upright(tmp_path):
     tags[0x0112] = 6
     Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg", exif=tags)
     dataset = LocalizationDataset([tmp_path / "a.jpg"], [[0, 0, 1, 1]], [0], ["a"])
-    assert dataset[0].size == (30, 20) and dataset[0].image == str(tmp_path / "a.jpg")
+    assert dataset[0].size == (30, 20)
+    assert dataset[0].path == dataset[0].image == str(tmp_path / "a.jpg")
+    assert tiny()[0].path is None
 
 
 @pytest.mark.parametrize(

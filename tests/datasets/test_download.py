@@ -200,9 +200,10 @@ def test_full_disk_says_so_and_leaves_no_folder(serve, tmp_path, monkeypatch):
         patch.setattr(download.shutil, "copyfileobj", full)
         with pytest.raises(DownloadError, match="No space left on device"):
             provide([archive(server)], tmp_path)
-    assert not (tmp_path / "data").exists()
+    assert files(tmp_path) == ["data.tar.gz"]
     provide([archive(server)], tmp_path)
     assert files(tmp_path) == COMPLETE
+    assert server.requests == [None]  # what was whole is not fetched again
 
 
 def test_no_server_and_missing_file(serve, tmp_path):
