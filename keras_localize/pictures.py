@@ -52,12 +52,13 @@ _DECODER_ERRORS = (
 class PictureError(ValueError):
     """A picture that cannot be read; the message names it and says why.
 
-    `reason` is the short form of why, by which the datasets count.
+    `reason` is the short form of why, by which the datasets count; `detail` says more.
     """
 
     def __init__(self, source, reason, detail=""):
         super().__init__(f"{_name(source)}: {reason}{detail and ': '}{detail}")
         self.reason = reason
+        self.detail = detail
 
 
 class Info(NamedTuple):

@@ -131,9 +131,8 @@ class Collector:
         for found, info in self._inspected():
             try:
                 if isinstance(info, PictureError):
-                    raise AnnotationError(
-                        found.path, info.reason, received=str(info)
-                    ) from info
+                    detail = {"received": info.detail} if info.detail else {}
+                    raise AnnotationError(found.path, info.reason, **detail) from info
                 record = self._decide(found, info)
             except AnnotationError as error:
                 self._refuse(found.name, error)
