@@ -141,9 +141,10 @@ def move(xp, boxes, fit, bounding_box_format, inverse=False):
         from_x, from_y = fit.width / 2, fit.height / 2
         scale_x, scale_y = fit.columns / fit.width, fit.rows / fit.height
         to_x, to_y = fit.left + fit.columns / 2, fit.top + fit.rows / 2
-    origins = {"x": from_x, "y": from_y, "w": 0.0, "h": 0.0}
+    # Extents have no origin: a zero of the origin's shape.
+    origins = {"x": from_x, "y": from_y, "w": 0 * from_x, "h": 0 * from_y}
     scales = {"x": scale_x, "y": scale_y, "w": scale_x, "h": scale_y}
-    targets = {"x": to_x, "y": to_y, "w": 0.0, "h": 0.0}
+    targets = {"x": to_x, "y": to_y, "w": 0 * to_x, "h": 0 * to_y}
 
     def vector(values):
         letters = bounding_box_format.removeprefix("rel_").removeprefix("center_")

@@ -144,17 +144,22 @@ def test_formats_agree(bounding_box_format, size):
     np.testing.assert_allclose(to_numpy(back) / unit, to_numpy(start) / unit, atol=6e-7)
 
 
-@pytest.mark.parametrize("size", [None, 64])
-def test_a_size_per_picture(size):
+@pytest.mark.parametrize(
+    ("bounding_box_format", "size"),
+    [("xyxy", None), ("xyxy", 64), ("center_yxhw", 64), ("rel_xywh", 64)],
+)
+def test_a_size_per_picture(bounding_box_format, size):
     sizes = np.array([[100, 50], [30, 4000], [7, 7]])
     start = np.stack([random_corners(i, *hw, count=5) for i, hw in enumerate(sizes)])
+    start = boxes.convert(start, "xyxy", bounding_box_format, sizes)
+    start = to_numpy(start)
     for value in (start, start[:, 0], start[:, None]):
-        moved = to_numpy(boxes.to_square(value, sizes, size))
-        back = to_numpy(boxes.from_square(moved, sizes, size))
-        for index, (height, width) in enumerate(sizes):
-            one = boxes.to_square(value[index], (height, width), size)
-            np.testing.assert_allclose(moved[index], to_numpy(one), rtol=1e-6)
-        np.testing.assert_allclose(back, value, atol=1e-3)
+        moved = to_numpy(boxes.to_square(value, sizes, size, bounding_box_format))
+        back = boxes.from_square(moved, sizes, size, bounding_box_format)
+        for index, hw in enumerate(sizes):
+            one = boxes.to_square(value[index], hw, size, bounding_box_format)
+            np.testing.assert_allclose(moved[index], to_numpy(one), atol=2e-6 * 64)
+        np.testing.assert_allclose(to_numpy(back), value, atol=1e-3)
 
 
 def test_a_square_picture_of_the_right_size_stays_put():
