@@ -31,8 +31,9 @@ NAMES = "keras.applications name, with :alpha where it has one (MobileNet:0.25)"
 def load_data(args):
     """Training and validation data; pictures without a box have box weight 0."""
     if args.demo:
-        data = kl.make_synthetic(args.limit or 2400, num_classes=4, seed=args.seed)
-        fresh = kl.make_synthetic(400, num_classes=4, seed=args.seed + 1)
+        count = args.limit or 2400
+        data = kl.make_synthetic(count, num_classes=4, seed=args.seed)
+        fresh = kl.make_synthetic(min(count, 400), num_classes=4, seed=args.seed + 1)
         return data, fresh
     data = kl.load_oxford_pets(args.data_dir, labels=args.labels)
     print(data.summary())
@@ -157,6 +158,7 @@ def train_whole(localizer, args, train, validation, rate, epochs, augment=False)
         seen,
         validation_data=batches(validation, args, cache="memory"),
         epochs=epochs,
+        shuffle=False,  # the batches are shuffled already
         verbose=args.verbose,
     ).history
 
@@ -213,6 +215,7 @@ def train_notebook(args, train, validation, weighting):
         batches(train, args, shuffle=True, cache="memory"),
         validation_data=batches(validation, args, cache="memory"),
         epochs=3,
+        shuffle=False,
         verbose=args.verbose,
     ).history
     return model, history

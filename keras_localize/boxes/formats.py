@@ -45,9 +45,9 @@ def convert(boxes, source, target, image_size=None):
     Example:
 
     >>> from keras_localize import boxes
-    >>> box = boxes.convert([10, 20, 30, 60], "xyxy", "rel_xywh", image_size=(100, 50))
-    >>> np.round(np.asarray(box), 3).tolist()
-    [0.2, 0.2, 0.4, 0.4]
+    >>> box = boxes.convert([10, 20, 30, 60], "xyxy", "rel_xywh", image_size=(160, 80))
+    >>> np.asarray(box).tolist()
+    [0.125, 0.125, 0.25, 0.25]
     """
     check_format(source, "source")
     check_format(target, "target")

@@ -1,0 +1,145 @@
+"""The exercise's script, run as a user runs it, on few and small pictures."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+from PIL import Image
+
+from keras_localize import Localizer, make_synthetic
+
+SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "oxford_pets.py"
+FILES = {"model.keras", "history.csv", "curves.png", "predictions.png", "report.json"}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    def run(*arguments):
+        output = tmp_path / "output"
+        argv = [str(SCRIPT), "--output", str(output), *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", argv)
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+        return output, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """A folder in the official layout: drawn cats and dogs, one without a box."""
+    root = tmp_path / "pets"
+    (root / "images").mkdir(parents=True)
+    (root / "annotations" / "xmls").mkdir(parents=True)
+    lines = []
+    for i, record in enumerate(make_synthetic(21, min_side=40, max_side=60)):
+        breed, ids = [("Abyssinian", "1 1 1"), ("beagle", "5 2 2")][i % 2]
+        name = f"{breed}_{i}"
+        lines.append(f"{name} {ids}\n")
+        Image.fromarray(record.image).save(root / "images" / f"{name}.jpg")
+        if i == 0:
+            continue
+        height, width = record.size
+        x0, y0, x1, y1 = (
+            round(float(v)) for v in record.box * [width, height, width, height]
+        )
+        (root / "annotations" / "xmls" / f"{name}.xml").write_text(
+            f"<annotation><filename>{name}.jpg</filename><size><width>{width}</width>"
+            f"<height>{height}</height><depth>3</depth></size><object><name>cat</name>"
+            f"<bndbox><xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin><xmax>{x1}</xmax>"
+            f"<ymax>{y1}</ymax></bndbox></object></annotation>"
+        )
+    (root / "annotations" / "list.txt").write_text("".join(lines))
+    (root / "annotations" / "trainval.txt").write_text("".join(lines[:-1]))
+    (root / "annotations" / "test.txt").write_text(lines[-1])
+    return root
+
+
+def test_demo(run):
+    output, printed = run("--demo", "--limit", 40, "--epochs", 2, "--image-size", 48)
+    assert {path.name for path in output.iterdir()} == FILES
+    report = json.loads((output / "report.json").read_text())
+    assert report["counts"]["training"] == {"pictures": 40, "with_box": 40}
+    assert set(report["recipes"]) == {"constant box", "default"}
+    assert report["recipes"]["constant box"]["mean_iou"] <= 0.4
+    assert report["metrics"] == report["recipes"]["default"]
+    assert "default" in printed and "mean_iou" in printed
+    rows = (output / "history.csv").read_text().splitlines()
+    assert len(rows) == 3
+    assert {"box_iou", "val_box_iou", "val_label_accuracy", "val_box_mse"} < set(
+        rows[0].split(",")
+    )
+    for name in ("curves.png", "predictions.png"):
+        with Image.open(output / name) as picture:
+            assert picture.size[0] > 500
+    model = keras.models.load_model(output / "model.keras")
+    assert isinstance(model, Localizer)
+    scores = model.localize(make_synthetic(2).images)
+    assert len(scores) == 2
+
+
+def test_pretrained_features_then_fine_tuning(run, pets):
+    # Weights from a file stand for the downloaded ones: the backbone starts frozen.
+    options = {"alpha": 0.25, "include_top": False, "weights": None}
+    backbone = keras.applications.MobileNet(input_shape=(32, 32, 3), **options)
+    weights = pets / "backbone.weights.h5"
+    backbone.save_weights(weights)
+    arguments = ["--data-dir", pets, "--labels", "species", "--image-size", 32]
+    arguments += ["--backbone", "MobileNet:0.25", "--weights", weights, "--epochs", 2]
+    output, printed = run(*arguments, "--fine-tune", 1, "--batch-size", 8)
+    assert "1 without" in printed  # the picture without a box is counted
+    report = json.loads((output / "report.json").read_text())
+    counts = report["counts"]
+    assert counts["training"]["pictures"] + counts["validation"]["pictures"] == 20
+    assert counts["training"]["with_box"] + counts["validation"]["with_box"] == 19
+    assert len(report["history"]["val_box_iou"]) == 3
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="three models to compile; the recipe holds nothing of one backend",
+)
+def test_notebook_recipe(run, pets):
+    arguments = ["--data-dir", pets, "--labels", "species", "--image-size", 32]
+    arguments += ["--backbone", "MobileNet:0.25", "--weights", "none", "--epochs", 1]
+    output, _ = run(*arguments, "--recipe", "notebook", "--batch-size", 16)
+    assert {path.name for path in output.iterdir()} == FILES
+    report = json.loads((output / "report.json").read_text())
+    assert set(report["recipes"]) == {
+        "constant box",
+        "notebook, as run",
+        "notebook, as stated",
+        "notebook, with our BoxLoss",
+        "default",
+    }
+    assert report["recipe"] == "notebook, as run"
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--labels", "colour"], "--labels"),
+        (["--backbone", "NoNet"], "NoNet"),
+        (["--epochs", "0"], "--epochs"),
+        (["--recipe", "magic"], "--recipe"),
+    ],
+)
+def test_bad_arguments(run, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        run(*arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_bad_places(run, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("--data-dir", tmp_path / "nowhere")
+    assert "nowhere" in str(stop.value.code)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as stop:
+        run("--demo", "--output", tmp_path / "file" / "below")
+    assert stop.value.code == 2
+    assert "--output" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == ""
