@@ -57,10 +57,10 @@ def keras_chain():
 
 def in_tf_data(layer, images, boxes, count, with_boxes=True, threads=1):
     """Pictures per second, mapped one by one."""
-    data = {"images": images}
-    if with_boxes:
-        labels = np.zeros(boxes.shape[:2], "int32")
-        data["bounding_boxes"] = {"boxes": boxes, "labels": labels}
+    labels = np.zeros(boxes.shape[:2], "int32")
+    # Without boxes the same arrays travel under a name that the layer leaves alone.
+    key = "bounding_boxes" if with_boxes else "carried"
+    data = {"images": images, key: {"boxes": boxes, "labels": labels}}
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads
     options.autotune.enabled = False

@@ -148,7 +148,10 @@ def move(xp, boxes, fit, bounding_box_format, inverse=False):
 
     def vector(values):
         letters = bounding_box_format.removeprefix("rel_").removeprefix("center_")
-        return xp.stack([xp.array(values[c], boxes.dtype) for c in letters], axis=-1)
+        row = [values[letter] for letter in letters]
+        if all(isinstance(value, (int, float)) for value in row):
+            return xp.array(row, boxes.dtype)
+        return xp.stack([xp.array(value, boxes.dtype) for value in row], axis=-1)
 
     if inverse:
         return (boxes - vector(targets)) / vector(scales) + vector(origins)
