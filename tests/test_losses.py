@@ -226,7 +226,7 @@ def fitted():
     return fit
 
 
-def _fit(cls, n=STARTS, steps=500):
+def _fit(cls, n=STARTS, steps=700):
     rng = np.random.default_rng(3)
     sides = rng.uniform(0.1, 0.5, (2, n, 2))
     low = rng.uniform(0, 1 - sides)

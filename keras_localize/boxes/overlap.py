@@ -6,15 +6,14 @@ smallest enclosing box). `meet` finds these once; a measure is three lines of
 arithmetic on two of them, each length divided by its hull first, so that neither
 coordinates of 1e38 nor sides of 1e-17 leave the range of float32.
 
-At a tie the backends' own `maximum` and `abs` have different gradients (and Keras's
-`maximum` turns float64 into float32 on torch); `larger`, `smaller`, `positive` and
-`magnitude` have the middle one everywhere.
+At a tie the backends' own `maximum` and `abs` have different gradients; `larger`,
+`smaller`, `positive` and `magnitude` have the middle one everywhere.
 """
 
 import math
 from typing import Any, NamedTuple
 
-from keras import ops
+from keras import backend, ops
 
 from keras_localize.boxes.formats import as_boxes, as_corners, check_format
 
@@ -192,14 +191,17 @@ def measure(kind, x, y):
 
 def larger(a, b):
     """`maximum(a, b)`, its gradient at a tie shared evenly."""
-    share = (1 + ops.sign(a - b)) / 2
-    return share * a + (1 - share) * b
+    if backend.standardize_dtype(a.dtype) == "float64":
+        # Keras's maximum would make it float32 on torch.
+        return (ops.where(a > b, a, b) + ops.where(b > a, b, a)) / 2
+    return (ops.maximum(a, b) + ops.maximum(b, a)) / 2
 
 
 def smaller(a, b):
     """`minimum(a, b)`, its gradient at a tie shared evenly."""
-    share = (1 + ops.sign(b - a)) / 2
-    return share * a + (1 - share) * b
+    if backend.standardize_dtype(a.dtype) == "float64":
+        return -larger(-a, -b)
+    return (ops.minimum(a, b) + ops.minimum(b, a)) / 2
 
 
 def magnitude(a):
