@@ -15,6 +15,21 @@ SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "oxford_pets.py"
 FILES = {"model.keras", "history.csv", "curves.png", "predictions.png", "report.json"}
 
 
+# What these run holds nothing of one backend, and compiling it takes minutes.
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the demo runs on each backend"
+)
+
+
+@pytest.fixture
+def eager():
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
     def run(*arguments):
@@ -80,7 +95,9 @@ def test_demo(run):
     assert len(scores) == 2
 
 
-def test_pretrained_features_then_fine_tuning(run, pets):
+@on_tensorflow
+@pytest.mark.filterwarnings("ignore:Even though")  # tf.data stays compiled
+def test_pretrained_features_then_fine_tuning(run, pets, eager):
     # Weights from a file stand for the downloaded ones: the backbone starts frozen.
     options = {"alpha": 0.25, "include_top": False, "weights": None}
     backbone = keras.applications.MobileNet(input_shape=(32, 32, 3), **options)
@@ -97,11 +114,9 @@ def test_pretrained_features_then_fine_tuning(run, pets):
     assert len(report["history"]["val_box_iou"]) == 3
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow",
-    reason="three models to compile; the recipe holds nothing of one backend",
-)
-def test_notebook_recipe(run, pets):
+@on_tensorflow
+@pytest.mark.filterwarnings("ignore:Even though")  # tf.data stays compiled
+def test_notebook_recipe(run, pets, eager):
     arguments = ["--data-dir", pets, "--labels", "species", "--image-size", 32]
     arguments += ["--backbone", "MobileNet:0.25", "--weights", "none", "--epochs", 1]
     output, _ = run(*arguments, "--recipe", "notebook", "--batch-size", 16)
