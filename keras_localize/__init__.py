@@ -11,6 +11,7 @@ from keras_localize.datasets import (
     read_voc,
     read_yolo,
 )
+from keras_localize.evaluation import LocalizationReport, evaluate_localizer
 from keras_localize.layers import LocalizationHead, PadToSquare, RandomSquareView
 from keras_localize.localizer import (
     Localization,
@@ -36,6 +37,7 @@ __all__ = [
     "Localization",
     "LocalizationDataset",
     "LocalizationHead",
+    "LocalizationReport",
     "Localizer",
     "LocalizerHeads",
     "PadToSquare",
@@ -43,6 +45,7 @@ __all__ = [
     "boxes",
     "build_localizer",
     "cache_features",
+    "evaluate_localizer",
     "load_oxford_pets",
     "make_synthetic",
     "plot_history",
