@@ -371,7 +371,7 @@ def parse_arguments():
     if not callable(getattr(keras.applications, name, None)):
         parser.error(f"argument --backbone: {name!r} is not in keras.applications")
     args.image_size = args.image_size or (96 if args.demo else 224)
-    args.epochs = args.epochs or (20 if args.demo else 40)
+    args.epochs = args.epochs or (12 if args.demo else 40)
     args.verbose = 1 if sys.stdout.isatty() else 2
     try:  # now, and not after the training
         Path(args.output).mkdir(parents=True, exist_ok=True)

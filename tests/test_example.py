@@ -73,10 +73,10 @@ def pets(tmp_path):
 
 
 def test_demo(run):
-    output, printed = run("--demo", "--limit", 40, "--epochs", 2, "--image-size", 48)
+    output, printed = run("--demo", "--limit", 20, "--epochs", 2, "--image-size", 32)
     assert {path.name for path in output.iterdir()} == FILES
     report = json.loads((output / "report.json").read_text())
-    assert report["counts"]["training"] == {"pictures": 40, "with_box": 40}
+    assert report["counts"]["training"] == {"pictures": 20, "with_box": 20}
     assert set(report["recipes"]) == {"constant box", "default"}
     assert report["recipes"]["constant box"]["mean_iou"] <= 0.4
     assert report["metrics"] == report["recipes"]["default"]

@@ -35,15 +35,15 @@ def cache_features(features, batches, mirror=True, verbose="auto"):
 
     Example:
 
-    >>> backbone = keras.applications.MobileNet(
-    ...     alpha=0.25, include_top=False, weights=None, input_shape=(64, 64, 3)
+    >>> backbone = keras.Sequential(
+    ...     [keras.Input((64, 64, 3)), keras.layers.Conv2D(8, 8, strides=8)]
     ... )
-    >>> localizer = keras_localize.build_localizer(backbone, 4)
+    >>> localizer = keras_localize.build_localizer(backbone, 4, preprocessing=None)
     >>> features, heads = localizer.split()
     >>> data = keras_localize.make_synthetic(6).to_pydataset(64)
     >>> maps, targets, _ = keras_localize.cache_features(features, data, verbose=0)
     >>> [x.shape for x in maps], targets["box"].shape
-    ([(12, 4, 4, 128), (12, 2, 2, 256)], (12, 4))
+    ([(12, 8, 8, 8)], (12, 4))
     """
     count = len(batches) if hasattr(batches, "__len__") else None
     if verbose == "auto":

@@ -224,10 +224,10 @@ class Localizer(LocalizerHeads):
 
         Example:
 
-        >>> backbone = keras.applications.MobileNet(
-        ...     alpha=0.25, include_top=False, weights=None, input_shape=(64, 64, 3)
+        >>> backbone = keras.Sequential(
+        ...     [keras.Input((64, 64, 3)), keras.layers.Conv2D(8, 8, strides=8)]
         ... )
-        >>> localizer = keras_localize.build_localizer(backbone, 2)
+        >>> localizer = keras_localize.build_localizer(backbone, 2, preprocessing=None)
         >>> features, heads = localizer.split()
         >>> maps = features.predict(np.zeros((8, 64, 64, 3)), verbose=0)
         >>> targets = {"label": np.zeros(8), "box": np.full((8, 4), [0, 0, 0.5, 0.5])}

@@ -84,6 +84,16 @@ def test_other_kinds_of_models(kind, batch):
     assert outputs["box"].shape == (8, 4)
 
 
+def test_a_backbone_that_takes_a_dict_of_one_key(batch):
+    images = keras.Input((32, 32, 3), name="images")
+    x = keras.layers.Conv2D(6, 4, strides=4, name="quarter")(images)
+    x = keras.layers.Conv2D(6, 2, strides=2)(x)
+    backbone = keras.Model({"images": images}, x)
+    localizer = build_localizer(backbone, 3, preprocessing=None)
+    assert localizer.num_maps == 2
+    assert localizer.predict(batch[0], verbose=0)["box"].shape == (8, 4)
+
+
 def test_tokens_of_a_vision_transformer(batch):
     images = keras.Input((32, 32, 3))
     x = keras.layers.Rescaling(1 / 255)(images)

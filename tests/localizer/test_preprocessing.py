@@ -43,6 +43,9 @@ def test_equals_preprocess_input(name, rng):
     np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="names know no backend"
+)
 def test_names_are_those_of_the_built_models():
     build = keras.applications.MobileNetV2
     options = {"include_top": False, "weights": None}
