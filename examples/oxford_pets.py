@@ -190,15 +190,16 @@ def train_notebook(args, train, validation, weighting):
     label_loss = "binary_crossentropy" if species else "sparse_categorical_crossentropy"
 
     box = keras.layers.Flatten()(x)
-    if weighting == "as run":  # relu output in pixels; 800 x label + pixel MSE
+    if weighting == "as stated":  # relu output in 0-1; label + 800 x MSE
+        box = keras.layers.Dense(4, activation="relu", name="box")(box)
+        box_loss, loss_weights = "mse", {"label": 1, "box": 800}
+    elif weighting == "as run":  # relu output in pixels; 800 x label + pixel MSE
         box = keras.layers.Dense(4, activation="relu")(box)
         box = keras.layers.Rescaling(1 / args.image_size, name="box")(box)
         box_loss, loss_weights = "mse", {"label": 800, "box": args.image_size**2}
-    elif weighting == "as stated":  # relu output in 0-1; label + 800 x MSE
-        box = keras.layers.Dense(4, activation="relu", name="box")(box)
-        box_loss, loss_weights = "mse", {"label": 1, "box": 800}
-    else:  # the custom loss, on an output that a relu cannot kill
-        box = keras.layers.Dense(4, activation="sigmoid", name="box")(box)
+    else:  # the same in pixels with the custom loss; it needs no relu, which may die
+        box = keras.layers.Dense(4)(box)
+        box = keras.layers.Rescaling(1 / args.image_size, name="box")(box)
         box_loss, loss_weights = kl.BoxLoss(), None
 
     model = keras.Model(images, {"label": label, "box": box})
