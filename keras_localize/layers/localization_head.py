@@ -124,7 +124,6 @@ class LocalizationHead(keras.layers.Layer):
                 5,
                 1,
                 kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-                bias_initializer=keras.initializers.Constant(0.0),
                 data_format="channels_last",
             )
         else:

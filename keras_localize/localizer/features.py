@@ -88,8 +88,8 @@ def find_taps(backbone, image_size):
     if len(final.shape) != 4:
         return [final]
     candidates = _maps(backbone)
-    final_size = _sizes(backbone, [final], image_size)[0]
-    sizes = _sizes(backbone, [tensor for _, tensor in candidates], image_size)
+    tensors = [final, *(tensor for _, tensor in candidates)]
+    final_size, *sizes = _sizes(backbone, tensors, image_size)
     through = _passed_by_nothing(backbone)
     best = {}  # stride as a power of two -> (whether all flows through it, tensor)
     for (name, tensor), size in zip(candidates, sizes):
