@@ -19,20 +19,24 @@ _REACH_BIAS = 0.54
 class LocalizationHead(keras.layers.Layer):
     """Turns feature maps into one bounding box.
 
-    `kind="spatial"`, the default, lets every place of the finest map say where it
-    thinks the four sides are, and how much it should be trusted:
+    `kind="spatial"`, the default, lets every place of a feature map say how far off
+    it thinks the four sides are, and how much it should be trusted with each:
 
-    1. each map goes through a 1x1 convolution to `units` channels, is resized to
-       the finest map, and all are added;
+    1. each map goes through a convolution to `units` channels and to the places of
+       the second coarsest one (of maps of stride 8, 16 and 32, that of stride 16):
+       a finer map by a kernel as large as its stride, so that nothing of it is
+       averaged away, a coarser one by a 1x1 kernel and interpolation; all are added;
     2. one depthwise-separable 3x3 convolution looks around;
-    3. a 1x1 convolution gives per place one location logit and four positive
-       distances (left, top, right, bottom);
-    4. the box is the expectation, under the softmax of the logits, of the place's
-       centre minus / plus its distances.
+    3. a 1x1 convolution gives per place and side (left, top, right, bottom) a
+       positive distance and a logit of trust;
+    4. each side is the expectation, under the softmax of its logits over all places,
+       of the place's centre minus / plus its distance.
 
-    Unlike a pooled or flattened dense layer it keeps the map's geometry (moving the
-    object moves the box) with few weights. See *Soft-argmax* (arXiv 1505.00487,
-    1711.08229) for the expectation and *FCOS* (arXiv 1904.01355) for the distances.
+    That a side chooses its own places matters: those at the left edge know the left
+    side best. Unlike a pooled or flattened dense layer the head keeps the map's
+    geometry (moving the object moves the box) with few weights. See *Soft-argmax*
+    (arXiv 1505.00487, 1711.08229) for the expectation, *FCOS* (arXiv 1904.01355) for
+    the distances, *SABL* (arXiv 1912.04260) for sides found apart.
 
     The plain designs remain: `"pooled"` (global average pooling and a dense layer)
     and `"flatten"` (flattened map and a dense layer).
@@ -121,7 +125,7 @@ class LocalizationHead(keras.layers.Layer):
             self.point = sublayer(
                 keras.layers.Conv2D,
                 "point",
-                5,
+                8,
                 1,
                 kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
                 data_format="channels_last",
@@ -135,17 +139,22 @@ class LocalizationHead(keras.layers.Layer):
             )
 
     def build(self, input_shape):
-        """Creates one lateral convolution per map."""
+        """Creates one lateral convolution per map, and the rest."""
         shapes = [
             map_shape(shape, self.data_format, self.num_prefix_tokens)
             for shape in as_shapes(input_shape)
         ]
         if self.kind == "spatial":
+            places = _places(shapes)
             self.laterals = []
             for i, shape in enumerate(shapes):
+                # 2 from a map of twice the places to each side, 1 from a coarser one
+                stride = [max(round(n / m), 1) for n, m in zip(shape[1:3], places)]
                 lateral = keras.layers.Conv2D(
                     self.units,
-                    1,
+                    stride,
+                    stride,
+                    padding="same",
                     use_bias=i == 0,
                     data_format="channels_last",
                     dtype=self.dtype_policy,
@@ -153,9 +162,8 @@ class LocalizationHead(keras.layers.Layer):
                 )
                 lateral.build(shape)
                 self.laterals.append(lateral)
-            finest = _finest(shapes)
-            self.look_around.build((*finest[:3], self.units))
-            self.point.build((*finest[:3], self.units))
+            self.look_around.build((None, *places, self.units))
+            self.point.build((None, *places, self.units))
         else:
             width = sum(
                 shape[3] if self.kind == "pooled" else math.prod(shape[1:])
@@ -202,14 +210,12 @@ class LocalizationHead(keras.layers.Layer):
         }
 
     def _trunk(self, maps):
-        height, width = _finest([x.shape for x in maps])[1:3]
+        places = _places([x.shape for x in maps])
         total = 0
         for x, lateral in zip(maps, self.laterals):
             x = lateral(x)
-            if x.shape[1:3] != (height, width):
-                x = ops.image.resize(
-                    x, (height, width), "bilinear", data_format="channels_last"
-                )
+            if tuple(x.shape[1:3]) != places:
+                x = ops.image.resize(x, places, "bilinear", data_format="channels_last")
             total = total + x
         return self.look_around(ops.relu(total))
 
@@ -217,12 +223,12 @@ class LocalizationHead(keras.layers.Layer):
         # From here on in float32: a half-precision box is off by pixels.
         raw = ops.cast(self.point(trunk), "float32")
         height, width = raw.shape[1:3]
-        raw = ops.reshape(raw, (-1, height * width, 5))
-        weight = ops.softmax(raw[..., :1], axis=1)
-        reach = _REACH * ops.softplus(raw[..., 1:] + _REACH_BIAS)
+        raw = ops.reshape(raw, (-1, height * width, 8))
+        trust = ops.softmax(raw[..., :4], axis=1)
+        reach = _REACH * ops.softplus(raw[..., 4:] + _REACH_BIAS)
         centers = ops.convert_to_tensor(_centers(height, width), "float32")
-        corner0 = ops.sum(weight * (centers - reach[..., :2]), axis=1)
-        corner1 = ops.sum(weight * (centers + reach[..., 2:]), axis=1)
+        corner0 = ops.sum(trust[..., :2] * (centers - reach[..., :2]), axis=1)
+        corner1 = ops.sum(trust[..., 2:] * (centers + reach[..., 2:]), axis=1)
         return _inside(corner0, corner1)
 
 
@@ -242,5 +248,7 @@ def _centers(height, width):
     ]
 
 
-def _finest(shapes):
-    return max(shapes, key=lambda shape: shape[1] * shape[2])
+def _places(shapes):
+    """(height, width) of the second coarsest of the maps, or of the only one."""
+    sizes = sorted({tuple(shape[1:3]) for shape in shapes}, key=math.prod)
+    return sizes[:2][-1]

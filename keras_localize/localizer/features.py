@@ -33,7 +33,7 @@ def extract_features(backbone, image_size=None, feature_layers=None):
         image_size: the square's side in pixels; needed where the backbone's input
             is dynamic.
         feature_layers: names of layers whose outputs feed the box head. `None`: the
-            last map of the two coarsest strides, through which all of the graph
+            last map of the three coarsest strides, through which all of the graph
             flows.
 
     Returns:
@@ -74,7 +74,7 @@ def extract_features(backbone, image_size=None, feature_layers=None):
 
 
 def find_taps(backbone, image_size):
-    """The last map of the two coarsest strides, finest first.
+    """The last map of the three coarsest strides, finest first.
 
     Walks the graph in topological order. A map qualifies where all of the graph
     flows through it (no connection passes it by): the output of a block and never
@@ -82,7 +82,7 @@ def find_taps(backbone, image_size):
     map of the stride is taken.
 
     Returns:
-        List of one or two symbolic tensors; the last is the backbone's output.
+        List of one to three symbolic tensors; the last is the backbone's output.
     """
     final = backbone.outputs[0]
     if len(final.shape) != 4:
@@ -97,8 +97,9 @@ def find_taps(backbone, image_size):
         if name in through or not best.get(octave, (False,))[0]:
             best[octave] = (name in through, tensor)
     last = round(math.log2(image_size / final_size))
-    finer = [octave for octave in best if octave < last]
-    return [best[max(finer)][1], final] if finer else [final]
+    # Octave 0 holds scaled pixels, no features.
+    finer = sorted(octave for octave in best if 0 < octave < last)[-2:]
+    return [*(best[octave][1] for octave in finer), final]
 
 
 def image_shape(size):

@@ -50,7 +50,7 @@ def build_localizer(
         head: design of the box head: a `kind` of `LocalizationHead` or a layer
             that turns the list of feature maps into `(B, 4)` `rel_xyxy`.
         feature_layers: names (or outputs) of the backbone's layers that feed the
-            box head; `None` finds them: the last maps of the two coarsest strides.
+            box head; `None` finds them: the last maps of the three coarsest strides.
         preprocessing: `"auto"`: the scaling that the backbone was trained with
             becomes part of the model, unless it holds one already; a layer from
             [0, 255] pixels to what the backbone takes; or `None`.
@@ -311,8 +311,8 @@ class Localizer(LocalizerHeads):
             layer.trainable = path not in frozen
         return localizer
 
-    def _auto_learning_rate(self):
-        return 5e-4 if self.backbone.trainable_variables else 2e-3
+    def _peak_rate(self):
+        return 1e-3 if self.backbone.trainable_variables else 2e-3
 
     def _localize_squares(self, squares, sizes, flip_average):
         """The Localizations of the first len(sizes) squares."""

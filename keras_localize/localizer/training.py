@@ -1,10 +1,13 @@
 """How a localizer trains when nobody says how."""
 
+import inspect
+
 import keras
 from keras import ops
 
 from keras_localize.boxes import iou
 from keras_localize.localizer.label_loss import LabelCrossentropy
+from keras_localize.localizer.one_cycle import OneCycle, SetCycle
 from keras_localize.losses import BoxLoss
 from keras_localize.metrics import IoUMetric
 
@@ -29,9 +32,10 @@ class LocalizerHeads(keras.Model):
         """Configures training; without arguments, with the measured recipe.
 
         Args:
-            optimizer: `"auto"`: AdamW with learning rate 2e-3, weight decay 0.01 and
-                gradients clipped to norm 10. Where the backbone is trainable, 5e-4:
-                pretrained weights move less.
+            optimizer: `"auto"`: AdamW with weight decay 0.01, gradients clipped to
+                norm 10 and a rate that each `fit` lays over its steps as one cycle:
+                a warm-up to 2e-3, then half a cosine to zero. Where the backbone is
+                trainable the peak is 1e-3: pretrained weights move less.
             loss: `"auto"`: cross-entropy with label smoothing 0.1 for the label
                 (class ids or one-hot; no smoothing for a single sigmoid unit), and
                 `BoxLoss` (5 L1 + 2 GIoU) for the box. A dict may name one output
@@ -45,9 +49,10 @@ class LocalizerHeads(keras.Model):
             **kwargs: every other argument of `keras.Model.compile`.
         """
         outputs = dict(zip(self.output_names, self.outputs))
-        if isinstance(optimizer, str) and optimizer == "auto":
+        self._cycles = isinstance(optimizer, str) and optimizer == "auto"
+        if self._cycles:
             optimizer = keras.optimizers.AdamW(
-                self._auto_learning_rate(), weight_decay=0.01, clipnorm=10.0
+                OneCycle(self._peak_rate()), weight_decay=0.01, clipnorm=10.0
             )
         defaults = {"box": BoxLoss()}
         if "label" in outputs:
@@ -69,6 +74,19 @@ class LocalizerHeads(keras.Model):
             weighted_metrics=weighted_metrics,
             **kwargs,
         )
+
+    def fit(self, *args, **kwargs):
+        """As `keras.Model.fit`; with the automatic optimizer, one cycle of its rate."""
+        if getattr(self, "_cycles", False):
+            given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+            cycle = SetCycle(self._peak_rate(), given.get("initial_epoch", 0))
+            callbacks = given.get("callbacks") or []
+            if isinstance(callbacks, keras.callbacks.CallbackList):
+                callbacks.append(cycle)
+            else:
+                given["callbacks"] = [cycle, *keras.tree.flatten(callbacks)]
+            return super().fit(**given)
+        return super().fit(*args, **kwargs)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -94,12 +112,17 @@ class LocalizerHeads(keras.Model):
             y_pred, _ = _without_quality(y_pred)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
+    def get_compile_config(self):
+        """What `compile` was given; an automatic optimizer stays automatic."""
+        config = super().get_compile_config()
+        return {**config, "optimizer": "auto"} if self._cycles else config
+
     def compile_from_config(self, config):
         """Compiles a loaded model as it was: it evaluates and goes on training."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def _auto_learning_rate(self):
+    def _peak_rate(self):
         return 2e-3
 
 

@@ -16,7 +16,7 @@ def numpy_of(x):
 
 
 def set_point(head, kernel, bias):
-    head.point.set_weights([np.reshape(kernel, (1, 1, -1, 5)), np.asarray(bias)])
+    head.point.set_weights([np.reshape(kernel, (1, 1, -1, 8)), np.asarray(bias)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -46,31 +46,42 @@ def test_starts_at_the_centre_near_the_mean_box():
     np.testing.assert_allclose(numpy_of(box)[0], expected, atol=1e-6)
 
 
-def test_one_loud_place_gives_its_own_centre_and_distances(rng):
-    # Trunk of one channel that passes the map on: the loudest place is the object.
-    head = LocalizationHead(units=1)
+def passing_head(height, width, channels):
+    """A head whose trunk passes the map on, unchanged where it is positive."""
+    head = LocalizationHead(units=channels)
+    head.build((None, height, width, channels))
+    same = np.eye(channels)[None, None]
+    head.laterals[0].set_weights([same, np.zeros(channels)])
+    middle = np.zeros((3, 3, channels, 1))
+    middle[1, 1] = 1
+    head.look_around.set_weights([middle, same, np.zeros(channels)])
+    return head
+
+
+def test_each_side_is_told_by_the_place_it_trusts(rng):
+    # Channel i is loud at the place that side i (left, top, right, bottom) trusts.
     height, width = 6, 9
-    head.build((None, height, width, 1))
-    head.laterals[0].set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
-    identity = np.zeros((3, 3, 1, 1))
-    identity[1, 1] = 1
-    head.look_around.set_weights([identity, np.ones((1, 1, 1, 1)), np.zeros(1)])
-    raw = np.array([-1.0, -2.0, 0.0, -0.5])  # left, top, right, bottom
-    set_point(head, [[1000.0, 0, 0, 0, 0]], [0, *raw])
+    head = passing_head(height, width, 4)
+    raw = np.array([-1.0, -2.0, 0.0, -0.5])
+    set_point(head, [*np.eye(4, 8) * 1000.0], [0, 0, 0, 0, *raw])
     reach = 0.18 * np.log1p(np.exp(raw + 0.54))
-    for row, column in rng.integers(0, (height, width), (8, 2)):
-        x = np.zeros((1, height, width, 1), "float32")
-        x[0, row, column] = 1
-        center = np.array([(column + 0.5) / width, (row + 0.5) / height])
-        expected = np.concatenate([center - reach[:2], center + reach[2:]])
-        np.testing.assert_allclose(numpy_of(head(x))[0], expected.clip(0, 1), atol=1e-5)
+    for _ in range(8):
+        row, column = rng.integers(0, (height, width), (4, 2)).T
+        x = np.zeros((1, height, width, 4), "float32")
+        x[0, row, column, range(4)] = 1
+        centers = np.where([1, 0, 1, 0], (column + 0.5) / width, (row + 0.5) / height)
+        expected = (centers + [-1, -1, 1, 1] * reach).clip(0, 1)
+        expected[2:] = np.maximum(expected[:2], expected[2:])
+        np.testing.assert_allclose(numpy_of(head(x))[0], expected, atol=1e-5)
 
 
 def test_agrees_with_a_float64_reference(rng):
-    fine = rng.normal(size=(3, 4, 5, 6))
-    other = rng.normal(size=(3, 4, 5, 2))
+    fine = rng.normal(size=(3, 8, 10, 2))
+    middle = rng.normal(size=(3, 4, 5, 6))
+    coarse = rng.normal(size=(3, 1, 1, 3))  # its interpolation is a constant
+    maps = [x.astype("float32") for x in (fine, middle, coarse)]
     head = LocalizationHead(units=7)
-    head([fine.astype("float32"), other.astype("float32")])
+    head(maps)
     weights = [rng.normal(scale=0.4, size=w.shape) for w in head.weights]
     head.set_weights(weights)
     by_name = {w.path.split("/", 1)[1]: v for w, v in zip(head.weights, weights)}
@@ -80,10 +91,12 @@ def test_agrees_with_a_float64_reference(rng):
         assert len(found) == 1
         return found[0]
 
+    blocks = fine.reshape(3, 4, 2, 5, 2, 2).transpose(0, 1, 3, 2, 4, 5)
     x = np.maximum(
-        fine @ find("lateral_0", "kernel")[0, 0]
+        blocks.reshape(3, 4, 5, 8) @ find("lateral_0", "kernel").reshape(8, 7)
         + find("lateral_0", "bias")
-        + other @ find("lateral_1", "kernel")[0, 0],
+        + middle @ find("lateral_1", "kernel")[0, 0]
+        + coarse @ find("lateral_2", "kernel")[0, 0],
         0,
     )
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -95,15 +108,15 @@ def test_agrees_with_a_float64_reference(rng):
     )
     x = x @ find("look_around", "pointwise")[0, 0] + find("look_around", "bias")
     x = np.maximum(x, 0) @ find("point", "kernel")[0, 0] + find("point", "bias")
-    weight = np.exp(x[..., 0] - x[..., 0].max((1, 2), keepdims=True))
-    weight /= weight.sum((1, 2), keepdims=True)
-    reach = 0.18 * np.log1p(np.exp(x[..., 1:] + 0.54))
+    trust = np.exp(x[..., :4])
+    trust /= trust.sum((1, 2), keepdims=True)
+    reach = 0.18 * np.log1p(np.exp(x[..., 4:] + 0.54))
     row, column = np.mgrid[:4, :5]
     center = np.stack([(column + 0.5) / 5, (row + 0.5) / 4], -1)
     corners = np.concatenate([center - reach[..., :2], center + reach[..., 2:]], -1)
-    expected = (weight[..., None] * corners).sum((1, 2)).clip(0, 1)
-    got = head([fine.astype("float32"), other.astype("float32")])
-    np.testing.assert_allclose(numpy_of(got), expected, atol=2e-5)
+    expected = (trust * corners).sum((1, 2)).clip(0, 1)
+    expected[:, 2:] = np.maximum(expected[:, :2], expected[:, 2:])
+    np.testing.assert_allclose(numpy_of(head(maps)), expected, atol=2e-5)
 
 
 def test_tokens_are_the_map_they_came_from(rng):
@@ -165,13 +178,13 @@ def test_a_box_beyond_the_border_can_come_back():
     x = np.zeros((1, 3, 3, 1), "float32")
     inputs = keras.Input((3, 3, 1))
     model = keras.Model(inputs, head(inputs))
-    set_point(head, np.zeros((2, 5)), [0.0, 9.0, 9.0, 9.0, 9.0])
+    set_point(head, np.zeros((2, 8)), [0.0] * 4 + [9.0] * 4)
     np.testing.assert_array_equal(model.predict(x, verbose=0), [[0, 0, 1, 1]])
     model.compile(keras.optimizers.SGD(1.0), "mse")
     target = np.array([[0.25, 0.25, 0.75, 0.75]], "float32")
     before = head.point.get_weights()[1]
     model.fit(x, target, verbose=0)
-    assert (head.point.get_weights()[1][1:] < before[1:]).all()
+    assert (head.point.get_weights()[1][4:] < before[4:]).all()
 
 
 def test_round_trip_in_a_saved_model(tmp_path, rng):

@@ -16,14 +16,25 @@ def tap_names(model, size):
 
 
 def test_taps_are_the_ends_of_blocks_not_their_insides():
-    assert tap_names(tiny_backbone(), 32) == ["block_1", "block_2"]
+    assert tap_names(tiny_backbone(), 32) == ["block_0", "block_1", "block_2"]
 
 
 def test_taps_of_a_real_network():
     mobilenet = keras.applications.MobileNet(
         alpha=0.25, include_top=False, weights=None, input_shape=(224, 224, 3)
     )
-    assert tap_names(mobilenet, 224) == ["conv_pw_11_relu", "conv_pw_13_relu"]
+    assert tap_names(mobilenet, 224) == [
+        "conv_pw_5_relu",
+        "conv_pw_11_relu",
+        "conv_pw_13_relu",
+    ]
+
+
+def test_scaled_pixels_are_no_features():
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255, name="scaled")(images)
+    x = keras.layers.Conv2D(4, 8, strides=8, name="patches")(x)
+    assert tap_names(keras.Model(images, x), 32) == ["patches"]
 
 
 def test_taps_where_the_size_is_open():

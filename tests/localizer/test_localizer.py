@@ -170,7 +170,7 @@ def test_split_shares_the_weights(backbone, batch):
     maps = features.predict(x, verbose=0)
     heads.compile(run_eagerly=EAGER)
     before = localizer.predict(x, verbose=0)
-    history = fit(heads, (maps, y, w), epochs=3)
+    history = fit(heads, (maps, y, w), epochs=9)
     assert set(history) == NAMES
     after = localizer.predict(x, verbose=0)
     assert np.abs(after["box"] - before["box"]).max() > 1e-3
@@ -244,7 +244,7 @@ def test_quality_learns_the_iou(backbone, batch):
 def constant_localizer(backbone):
     """Whatever it sees, the box is the middle of the square: [.25, .25, .75, .75]."""
     localizer = build_localizer(backbone, 3, class_names=["a", "b", "c"], head="pooled")
-    localizer.head.dense.set_weights([np.zeros((28, 4)), np.zeros(4)])
+    localizer.head.dense.set_weights([np.zeros((36, 4)), np.zeros(4)])
     return localizer
 
 
@@ -294,7 +294,7 @@ def test_label_score_and_name(constant_localizer, batch):
 def test_flip_average_of_a_mirrored_picture_is_its_mirror(backbone, batch):
     localizer = build_localizer(backbone, 3)
     localizer.head.point.set_weights(
-        [np.random.default_rng(0).normal(size=(1, 1, 128, 5)), np.zeros(5)]
+        [np.random.default_rng(0).normal(size=(1, 1, 128, 8)), np.zeros(8)]
     )
     plain = localizer.localize(batch[0], flip_average=True)
     mirrored = localizer.localize(batch[0][:, :, ::-1], flip_average=True)
@@ -363,7 +363,11 @@ def test_cached_features_are_those_of_each_picture_and_its_mirror(backbone, kind
     features, heads = localizer.split()
     batches = getattr(data, kind)(32, batch_size=2)
     maps, targets, weights = cache_features(features, batches, verbose=0)
-    assert [x.shape for x in maps] == [(10, 8, 8, 12), (10, 4, 4, 16)]
+    assert [x.shape for x in maps] == [
+        (10, 16, 16, 8),
+        (10, 8, 8, 12),
+        (10, 4, 4, 16),
+    ]
     assert targets["box"].shape == (10, 4) and weights["box"].shape == (10,)
     # Every box has its mirror image, and what the heads see is what the model sees.
     x0, y0, x1, y1 = targets["box"].T
