@@ -1,10 +1,17 @@
-"""Head by loss, on the same features of a frozen backbone and the same split.
+"""Box heads and losses compared on the same frozen features of real pictures.
 
-    python benchmarks/heads.py --data-dir DIR --backbone MobileNet:0.25 \
-        --heads spatial pooled flatten --losses box mse --seeds 0 1 2
+    python benchmarks/heads.py --data-dir DIR --designs all --seeds 0 1 --inner
+    python benchmarks/heads.py --data-dir DIR --heads spatial flatten pooled \
+        --losses box giou diou ciou l1 mse --seeds 0 1 2
 
-Prints a Markdown table: mean IoU, shares at 0.5 and 0.75 on the validation pictures
-after the last epoch (mean and half the spread over the seeds), parameters, seconds.
+The features of each picture, its mirror image and `--views` random views are computed
+once. Every contender trains on the same number of views, two of each picture an epoch.
+
+`--designs` changes one thing at a time about the head of the library; `--inner` trains
+and judges them inside the training part (three quarters and one), so that choosing
+among them never looks at the validation pictures. Without it the table is that of the
+validation pictures after the last epoch. Prints Markdown: mean over the seeds and half
+their spread, with and without averaging the boxes of the mirrored picture.
 """
 
 import argparse
@@ -12,31 +19,119 @@ import time
 
 import keras
 import numpy as np
+from keras import layers, ops
 
 import keras_localize as kl
+from keras_localize.localizer.one_cycle import OneCycle
 
 LOSSES = {
     "box": kl.BoxLoss,
     "giou": kl.GIoULoss,
     "diou": kl.DIoULoss,
     "ciou": kl.CIoULoss,
-    "l1": lambda: keras.losses.MeanAbsoluteError(),
-    "mse": lambda: keras.losses.MeanSquaredError(),
+    "iou": kl.IoULoss,
+    "l1": keras.losses.MeanAbsoluteError,
+    "mse": keras.losses.MeanSquaredError,
+}
+
+# What differs from the library's head: three strides, each side its own trust, finer
+# maps by strided kernels, one look around of 3 x 3, 128 units.
+DESIGNS = {
+    "as in the library": {},
+    "one trust for all sides": {"sides": 1},
+    "strides 16 and 32": {"strides": (16, 32)},
+    "stride 32 alone": {"strides": (32,)},
+    "finer map averaged": {"finer": "averaged"},
+    "places of stride 8": {"places": 8},
+    "no look around": {"look_around": 0},
+    "two looks, residual": {"look_around": 2},
+    "look around of 5 x 5": {"kernel": 5},
+    "64 units": {"units": 64},
+    "256 units": {"units": 256},
+    "batch normalisation": {"norm": True},
+    "dropout 0.2": {"dropout": 0.2},
+    "pooled context added": {"context": True},
+    "distances as distributions": {"bins": 17},
+    "mirrored views only": {"views": 0},
 }
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data-dir", required=True)
-    parser.add_argument("--backbone", default="MobileNet:0.25")
-    parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--heads", nargs="+", default=["spatial", "pooled", "flatten"])
-    parser.add_argument("--losses", nargs="+", default=["box"], choices=LOSSES)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--rate", type=float, default=2e-3)
-    args = parser.parse_args()
+class Expected(layers.Layer):
+    """Logits of trust and distances, (B, H, W, sides + 4 or 4 * bins), to boxes."""
 
+    def __init__(self, sides, bins, **kwargs):
+        super().__init__(**kwargs)
+        self.sides, self.bins = sides, bins
+
+    def call(self, raw):
+        height, width, channels = raw.shape[1:]
+        raw = ops.reshape(raw, (-1, height * width, channels))
+        trust = ops.softmax(raw[..., : self.sides], axis=1)
+        reach = raw[..., self.sides :]
+        if self.bins:  # Generalized Focal Loss, arXiv 2006.04388
+            at = np.linspace(0, 1, self.bins, dtype="float32")
+            logits = ops.reshape(reach, (-1, height * width, 4, self.bins))
+            start = ops.convert_to_tensor(-8 * np.abs(at - 0.18))
+            at = ops.convert_to_tensor(at)
+            reach = ops.sum(ops.softmax(logits + start) * at, axis=-1)
+        else:
+            reach = 0.18 * ops.softplus(reach + 0.54)
+        x, y = np.meshgrid(
+            (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
+        )
+        centers = np.stack([x, y, x, y], axis=-1).reshape(-1, 4).astype("float32")
+        sign = ops.convert_to_tensor([-1.0, -1.0, 1.0, 1.0])
+        sides = ops.convert_to_tensor(centers) + sign * reach
+        return ops.sum(trust * sides, axis=1)
+
+
+def design(
+    maps,
+    strides=(8, 16, 32),
+    sides=4,
+    finer="strided",
+    places=16,
+    look_around=1,
+    kernel=3,
+    units=128,
+    norm=False,
+    dropout=0.0,
+    context=False,
+    bins=0,
+):
+    """One head as a graph: the maps of strides 8, 16, 32 to boxes."""
+    chosen = {s: x for s, x in zip((8, 16, 32), maps) if s in strides}
+    places = max(min(places, max(chosen)), min(chosen))
+    side = chosen[places].shape[1]
+    total = 0
+    for stride, x in chosen.items():
+        step = max(places // stride, 1)
+        if finer == "averaged" and step > 1:
+            x, step = layers.AveragePooling2D(step)(x), 1
+        x = layers.Conv2D(units, step, step)(x)
+        if stride > places:
+            x = ops.image.resize(x, (side, side), "bilinear")
+        total = total + x
+    if context:
+        pooled = layers.GlobalAveragePooling2D(keepdims=True)(maps[-1])
+        total = total + layers.Conv2D(units, 1)(pooled)
+
+    def activated(x):
+        x = layers.BatchNormalization(momentum=0.95)(x) if norm else x
+        return layers.ReLU()(x)
+
+    x = activated(total)
+    for _ in range(look_around):
+        y = layers.Dropout(dropout)(x) if dropout else x
+        y = activated(layers.SeparableConv2D(units, kernel, padding="same")(y))
+        x = x + y if look_around > 1 else y
+    start = keras.initializers.RandomNormal(stddev=0.01)
+    point = layers.Conv2D(sides + 4 * (bins or 1), 1, kernel_initializer=start)
+    return Expected(sides, bins)(point(x))
+
+
+def main():
+    args = parse_arguments()
     data = kl.load_oxford_pets(args.data_dir)
     train, validation = data[data.weights > 0].split(0.2)
     name, _, alpha = args.backbone.partition(":")
@@ -46,47 +141,139 @@ def main():
         **({"alpha": float(alpha)} if alpha else {}),
     )
     features, _ = kl.build_localizer(backbone, None).split()
-    maps, targets, _ = kl.cache_features(features, train.to_pydataset(args.image_size))
-    unseen, true, _ = kl.cache_features(
-        features, validation.to_pydataset(args.image_size), mirror=False
-    )
-    print("| head | loss | mean IoU | at 0.5 | at 0.75 | parameters | seconds |")
-    print("|---|---|---|---|---|---|---|")
+    seen = views_of(features, train, args.views, args)
+    unseen = views_of(features, validation, 0, args)
+
+    contenders = {}
     for head in args.heads:
         for loss in args.losses:
-            rows = []
-            for seed in args.seeds:
-                keras.utils.set_random_seed(seed)
-                _, heads = kl.build_localizer(backbone, None, head=head).split()
-                started = time.perf_counter()
-                fit(heads, LOSSES[loss](), maps, targets["box"], args)
-                seconds = time.perf_counter() - started
-                predicted = heads.predict(unseen, verbose=0)["box"]
-                iou = keras.ops.convert_to_numpy(kl.boxes.iou(true["box"], predicted))
-                shares = [np.mean(iou >= 0.5), np.mean(iou >= 0.75)]
-                rows.append([iou.mean(), *shares, seconds])
-            mean, spread = np.mean(rows, axis=0), np.ptp(rows, axis=0)
-            figures = [f"{m:.3f} +-{s / 2:.3f}" for m, s in zip(mean[:3], spread)]
-            cells = [
-                head,
-                loss,
-                *figures,
-                f"{heads.count_params():,}",
-                f"{mean[3]:.0f}",
+
+            def build(maps, head=head):
+                return kl.LocalizationHead(head, name="box")(maps)
+
+            contenders[f"{head} | {loss}"] = build, loss, args.views
+    for name in DESIGNS if "all" in args.designs else args.designs:
+        options = dict(DESIGNS[name])
+        views = options.pop("views", args.views)
+
+        def build(maps, options=options):
+            return design(maps, **options)
+
+        contenders[f"{name} | {args.losses[0]}"] = build, args.losses[0], views
+
+    columns = ["mean IoU", "at 0.5", "at 0.75", "flip-averaged", "at 0.75"]
+    print(f"| head | loss | {' | '.join(columns)} | parameters | seconds |")
+    print("|---" * (len(columns) + 4) + "|")
+    for name, (build, loss, views) in contenders.items():
+        rows = []
+        for seed in args.seeds:
+            if args.inner:
+                inner, outer = train.split(0.25, seed=1000 + seed)
+                place = {name: i for i, name in enumerate(train.names)}
+                chosen = [place[name] for name in inner.names]
+                judged = [place[name] for name in outer.names]
+                seeing, judging = seen, seen
+            else:
+                chosen, judged = range(len(train)), range(len(validation))
+                seeing, judging = seen, unseen
+            keras.utils.set_random_seed(seed)
+            model = make(build, seeing)
+            started = time.perf_counter()
+            fit(model, LOSSES[loss](), seeing, np.array(chosen), views, seed, args)
+            seconds = time.perf_counter() - started
+            rows.append([*judge(model, judging, np.array(judged)), seconds])
+        mean, spread = np.mean(rows, axis=0), np.ptp(rows, axis=0)
+        figures = [f"{m:.3f} ±{s / 2:.3f}" for m, s in zip(mean[:5], spread)]
+        cells = [name, *figures, f"{model.count_params():,}", f"{mean[5]:.0f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def views_of(features, data, random_views, args):
+    """Per view of all pictures (plain, mirrored, random ones): (maps, boxes)."""
+    plain = data.to_pydataset(args.image_size)
+    maps, targets, _ = kl.cache_features(features, plain, verbose=0)
+    # Each batch is followed by its mirror image.
+    starts = range(0, len(data), 32)
+    sizes = [min(32, len(data) - start) for start in starts]
+    views = []
+    for mirrored in (0, 1):
+        rows = np.concatenate(
+            [
+                2 * start + mirrored * size + np.arange(size)
+                for start, size in zip(starts, sizes)
             ]
-            print(f"| {' | '.join(cells)} |", flush=True)
+        )
+        views.append(([x[rows] for x in maps], targets["box"][rows]))
+    draw = kl.RandomSquareView(args.image_size, bounding_box_format="rel_xyxy")
+    batches = data.to_pydataset(args.image_size, augment=draw, seed=0)
+    for _ in range(random_views):
+        maps, targets, _ = kl.cache_features(features, batches, mirror=False, verbose=0)
+        batches.on_epoch_end()
+        views.append((maps, targets["box"]))
+    return views
 
 
-def fit(heads, loss, maps, boxes, args):
-    """AdamW, one cycle with 12% warm-up, gradients clipped: the example's recipe."""
-    steps = args.epochs * -(-len(boxes) // 64)
-    warmup = steps // 8
-    schedule = keras.optimizers.schedules.CosineDecay(
-        args.rate / 10, steps - warmup, warmup_target=args.rate, warmup_steps=warmup
+def make(build, views):
+    inputs = [keras.Input(x.shape[1:]) for x in views[0][0]]
+    return keras.Model(inputs, build(inputs))
+
+
+def fit(model, loss, views, chosen, random_views, seed, args):
+    """Two views of each picture an epoch, by the recipe of `compile()`."""
+    rng = np.random.default_rng(seed)
+    count = 2 + random_views
+    steps = args.epochs * -(-2 * len(chosen) // 64)
+    optimizer = keras.optimizers.AdamW(
+        OneCycle(args.rate, steps), weight_decay=0.01, clipnorm=10.0
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=0.01, clipnorm=10.0)
-    heads.compile(optimizer, {"box": loss})
-    heads.fit(maps, {"box": boxes}, batch_size=64, epochs=args.epochs, verbose=0)
+    model.compile(optimizer, loss)
+    for _ in range(args.epochs):
+        view = rng.random((len(chosen), count)).argsort(axis=1)[:, :2].ravel()
+        picture = np.repeat(chosen, 2)
+        order = rng.permutation(len(view))
+        for start in range(0, len(order), 64):
+            rows = list(zip(view[order[start:][:64]], picture[order[start:][:64]]))
+            maps = [
+                np.stack([views[v][0][i][p] for v, p in rows]).astype("float32")
+                for i in range(len(views[0][0]))
+            ]
+            boxes = np.stack([views[v][1][p] for v, p in rows])
+            model.train_on_batch(maps, boxes)
+
+
+def judge(model, views, chosen):
+    """Mean IoU and shares, plain and with the mirrored picture's box averaged in."""
+    (plain, true), (mirrored, _) = views[:2]
+    true = true[chosen]
+    box = model.predict([x[chosen] for x in plain], verbose=0)
+    x0, y0, x1, y1 = model.predict([x[chosen] for x in mirrored], verbose=0).T
+    averaged = (box + np.stack([1 - x1, y0, 1 - x0, y1], axis=1)) / 2
+    found = [ops.convert_to_numpy(kl.boxes.iou(true, b)) for b in (box, averaged)]
+    one, two = found
+    return (
+        one.mean(),
+        (one >= 0.5).mean(),
+        (one >= 0.75).mean(),
+        two.mean(),
+        (two >= 0.75).mean(),
+    )
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--data-dir", required=True)
+    add("--backbone", default="MobileNet:0.25")
+    add("--image-size", type=int, default=224)
+    add("--heads", nargs="*", default=[], choices=["spatial", "pooled", "flatten"])
+    add("--losses", nargs="+", default=["box"], choices=LOSSES)
+    add("--designs", nargs="*", default=[], choices=[*DESIGNS, "all"])
+    add("--inner", action="store_true", help="judge inside the training part")
+    add("--views", type=int, default=6, help="random views of each picture")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    add("--epochs", type=int, default=40)
+    add("--rate", type=float, default=2e-3)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
