@@ -101,59 +101,55 @@ def make_localizer(args, class_names):
 # --- Part 4: training -------------------------------------------------------------
 
 
-def one_cycle(peak, steps):
-    """A short warm-up, then a cosine down to zero."""
-    warmup = max(1, steps // 8)
-    return keras.optimizers.schedules.CosineDecay(
-        peak / 10, max(1, steps - warmup), warmup_target=peak, warmup_steps=warmup
-    )
-
-
-def adamw(peak, steps):
-    return keras.optimizers.AdamW(
-        one_cycle(peak, steps), weight_decay=0.01, clipnorm=10.0
-    )
-
-
-def train_default(args, train, validation):
-    """Ours: the spatial head, 5 L1 + 2 GIoU, and the label's cross-entropy."""
-    localizer = make_localizer(args, train.class_names)
+def phases(localizer, args):
+    """Ours: the heads on cached features, then, if asked for, the whole network."""
     if localizer.backbone.trainable:
-        history = train_whole(localizer, args, train, validation, 2e-3, args.epochs)
-        return localizer, history
-    history = train_heads(localizer, args, train, validation)
+        return [("default", train_whole)]
     if args.fine_tune:
-        localizer.unfreeze()
-        more = train_whole(
-            localizer, args, train, validation, 5e-4, args.fine_tune, augment=True
-        )
-        history = {key: history[key] + more[key] for key in history}
-    return localizer, history
+        return [("default, frozen", train_heads), ("default, fine-tuned", fine_tune)]
+    return [("default", train_heads)]
 
 
 def train_heads(localizer, args, train, validation):
     """Runs the frozen backbone once, then trains the heads on its features."""
     features, heads = localizer.split()
-    seen = kl.cache_features(features, batches(train, args))
+    views = batches(train, args, augment=random_view(args))
+    seen = kl.cache_features(features, views, views=args.views)
     unseen = kl.cache_features(features, batches(validation, args), mirror=False)
-    count = len(seen[1]["box"])
-    heads.compile(adamw(2e-3, args.epochs * -(-count // 64)))
-    return heads.fit(
-        seen[0],
-        seen[1],
-        sample_weight=seen[2],
+    heads.compile()
+    started = time.perf_counter()
+    history = heads.fit(
+        kl.FeatureBatches(*seen, seed=args.seed),
         validation_data=unseen,
-        batch_size=64,
         epochs=args.epochs,
+        shuffle=False,  # the batches are shuffled already
         verbose=args.verbose,
     ).history
+    print(f"the heads trained for {time.perf_counter() - started:.0f} s")
+    return history
 
 
-def train_whole(localizer, args, train, validation, rate, epochs, augment=False):
-    """Trains heads and backbone together, on pictures."""
-    views = kl.RandomSquareView(args.image_size) if augment else None
+def random_view(args):
+    """Each picture mirrored, zoomed, stretched and shifted at random."""
+    return kl.RandomSquareView(args.image_size, bounding_box_format="rel_xyxy")
+
+
+def train_whole(localizer, args, train, validation):
+    """Trains a small network from scratch, on pictures as they are."""
+    seen = batches(train, args, shuffle=True, cache="memory")
+    return fit(localizer, seen, validation, args, args.epochs)
+
+
+def fine_tune(localizer, args, train, validation):
+    """Trains all layers, batch normalisation too, on a new view in every epoch."""
+    localizer.unfreeze(batch_normalization=True)
+    views = random_view(args)
     seen = batches(train, args, shuffle=True, cache="memory", augment=views)
-    localizer.compile(adamw(rate, epochs * len(seen)))
+    return fit(localizer, seen, validation, args, args.fine_tune)
+
+
+def fit(localizer, seen, validation, args, epochs):
+    localizer.compile()
     return localizer.fit(
         seen,
         validation_data=batches(validation, args, cache="memory"),
@@ -225,7 +221,7 @@ def train_notebook(args, train, validation, weighting):
 # --- Part 5: evaluate and look ----------------------------------------------------
 
 
-def measure(predicted, true, weights):
+def measure(predicted, true, weights, species=None):
     """What a recipe is worth: every figure over the validation pictures."""
     boxed = weights["box"] > 0
     found = kl.boxes.iou(predicted["box"], true["box"])
@@ -240,7 +236,31 @@ def measure(predicted, true, weights):
         p = predicted["label"]
         guess = p.argmax(axis=1) if p.shape[1] > 1 else (p[:, 0] >= 0.5)
         scores["label_accuracy"] = float(np.mean(guess == true["label"]))
+        if species is not None:  # cat or dog, told from the breed
+            right = species[guess] == species[true["label"]]
+            scores["species_accuracy"] = float(np.mean(right))
     return scores
+
+
+def mirrored_too(model, images, args):
+    """The answers averaged with those for the mirrored pictures."""
+    answers = []
+    for pictures in (images, images[:, :, ::-1]):
+        answers.append(model.predict(pictures, args.batch_size, verbose=0))
+    x0, y0, x1, y1 = answers[1]["box"].T
+    answers[1]["box"] = np.stack([1 - x1, y0, 1 - x0, y1], axis=1)
+    return {key: (answers[0][key] + answers[1][key]) / 2 for key in answers[0]}
+
+
+def species_of_breeds(data, args):
+    """Breed id to species id, or None where the labels are no breeds."""
+    if args.demo or args.labels != "breed":
+        return None
+    species = kl.load_oxford_pets(args.data_dir, labels="species")
+    label_of = dict(zip(species.names, species.labels))
+    table = np.zeros(len(data.class_names), int)
+    table[data.labels] = [label_of[name] for name in data.names]
+    return table
 
 
 def constant_box(train, count, args):
@@ -253,11 +273,13 @@ def constant_box(train, count, args):
 
 
 def print_table(recipes):
-    columns = ["mean_iou", "iou_50", "iou_75", "box_mse", "label_accuracy", "seconds"]
-    print("\n" + f"{'recipe':38}" + "".join(f"{name:>16}" for name in columns))
+    columns = ["mean_iou", "iou_50", "iou_75", "box_mse", "label_accuracy"]
+    columns += ["species_accuracy", "seconds"]
+    columns = [c for c in columns if any(c in scores for scores in recipes.values())]
+    print("\n" + f"{'recipe':38}" + "".join(f"{name:>17}" for name in columns))
     for name, scores in recipes.items():
         cells = [f"{scores[c]:.4f}" if c in scores else "-" for c in columns]
-        print(f"{name:38}" + "".join(f"{cell:>16}" for cell in cells))
+        print(f"{name:38}" + "".join(f"{cell:>17}" for cell in cells))
 
 
 def save(path, write):
@@ -303,29 +325,41 @@ def run(args):
     print(f"training on {len(train)} pictures, validating on {len(validation)}")
     squares = all_batches(batches(validation, args))
     images, true, weights = squares
+    species = species_of_breeds(train, args)
 
     recipes = {
         "constant box": measure(
             constant_box(train, len(validation), args), true, weights
         )
     }
-    kept = None
 
-    def add(name, model, history, started):
-        nonlocal kept
+    def add(name, model, started, mirrored=False):
         seconds = time.perf_counter() - started
         predicted = model.predict(images, batch_size=args.batch_size, verbose=0)
-        recipes[name] = {**measure(predicted, true, weights), "seconds": seconds}
-        if kept is None:
-            kept = name, model, history, predicted
+        scores = measure(predicted, true, weights, species)
+        recipes[name] = {**scores, "seconds": seconds}
+        if mirrored:
+            both = mirrored_too(model, images, args)
+            scores = measure(both, true, weights, species)
+            recipes[f"{name}, mirrored too"] = scores
+        return predicted
 
+    kept = None
     if args.recipe == "notebook":
         for weighting in ("as run", "as stated", "with our BoxLoss"):
             started = time.perf_counter()
             model, history = train_notebook(args, train, validation, weighting)
-            add(f"notebook, {weighting}", model, history, started)
+            name = f"notebook, {weighting}"
+            predicted = add(name, model, started)
+            kept = kept or (name, model, history, predicted)
     started = time.perf_counter()
-    add("default", *train_default(args, train, validation), started)
+    localizer = make_localizer(args, train.class_names)
+    name, history = "default", {}
+    for name, train_on in phases(localizer, args):
+        more = train_on(localizer, args, train, validation)
+        history = {key: history.get(key, []) + more[key] for key in more}
+        predicted = add(name, localizer, started, mirrored=True)
+    kept = kept or (name, localizer, history, predicted)
 
     print_table(recipes)
     name, model, history, predicted = kept
@@ -360,9 +394,17 @@ def parse_arguments():
     add("--backbone", default="MobileNetV2", help=NAMES)
     add("--weights", default="imagenet", help="imagenet, none, or a weights file")
     add("--recipe", choices=["default", "notebook"], default="default")
-    add("--fine-tune", type=positive, metavar="EPOCHS", help="train the backbone after")
+    add(
+        "--fine-tune",
+        type=positive,
+        metavar="EPOCHS",
+        nargs="?",
+        const=25,
+        help="train the backbone too, after the heads (25 epochs)",
+    )
     add("--image-size", type=positive, help="side of the squares (224; demo: 96)")
-    add("--epochs", type=positive, help="epochs of the default recipe")
+    add("--epochs", type=positive, help="epochs of the heads (8; demo: 12)")
+    add("--views", type=positive, default=4, help="random views cached per picture")
     add("--batch-size", type=positive, default=32)
     add("--limit", type=positive, help="use only so many pictures")
     add("--seed", type=int, default=0)
@@ -372,7 +414,7 @@ def parse_arguments():
     if not callable(getattr(keras.applications, name, None)):
         parser.error(f"argument --backbone: {name!r} is not in keras.applications")
     args.image_size = args.image_size or (96 if args.demo else 224)
-    args.epochs = args.epochs or (12 if args.demo else 40)
+    args.epochs = args.epochs or (12 if args.demo else 8)
     args.verbose = 1 if sys.stdout.isatty() else 2
     try:  # now, and not after the training
         Path(args.output).mkdir(parents=True, exist_ok=True)

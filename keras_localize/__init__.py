@@ -14,6 +14,7 @@ from keras_localize.datasets import (
 from keras_localize.evaluation import LocalizationReport, evaluate_localizer
 from keras_localize.layers import LocalizationHead, PadToSquare, RandomSquareView
 from keras_localize.localizer import (
+    FeatureBatches,
     Localization,
     Localizer,
     LocalizerHeads,
@@ -31,6 +32,7 @@ __all__ = [
     "BoxLoss",
     "CIoULoss",
     "DIoULoss",
+    "FeatureBatches",
     "GIoULoss",
     "IoULoss",
     "IoUMetric",

@@ -1,0 +1,72 @@
+"""Cached features in batches: every row once an epoch, and `fit` as on the arrays."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_localize import FeatureBatches, build_localizer
+
+
+def cached(rng, count=10):
+    row = np.arange(count, dtype="float32")
+    maps = [
+        np.broadcast_to(row[:, None, None, None], (count, 4, 4, 2)).astype("float16"),
+        rng.normal(size=(count, 2, 2, 3)).astype("float32"),
+    ]
+    boxes = np.stack([0 * row, 0 * row, 0.5 + 0 * row, (1 + row) / 20], axis=1)
+    weights = {"label": np.ones(count, "float32"), "box": row}
+    return maps, {"label": row.astype("int32"), "box": boxes}, weights
+
+
+def test_every_row_comes_once_an_epoch_whole_and_in_a_new_order(rng):
+    batches = FeatureBatches(*cached(rng), batch_size=4, seed=3)
+    assert [len(batches[i][0][0]) for i in range(len(batches))] == [4, 4, 2]
+    orders = []
+    for _ in range(3):
+        order = []
+        for i in range(len(batches)):
+            maps, targets, weights = batches[i]
+            assert maps[0].dtype == "float32"
+            rows = maps[0][:, 0, 0, 0]
+            np.testing.assert_array_equal(targets["label"], rows)
+            np.testing.assert_allclose(targets["box"][:, 3], (1 + rows) / 20)
+            np.testing.assert_array_equal(weights["box"], rows)
+            order.append(frozenset(rows.tolist()))
+        assert frozenset().union(*order) == frozenset(range(10))
+        orders.append(tuple(order))
+        batches.on_epoch_end()
+    assert len(set(orders)) == 3
+    again = FeatureBatches(*cached(rng), batch_size=4, seed=3)
+    assert frozenset(again[0][1]["label"].tolist()) == orders[0][0]
+
+
+def test_in_order_where_it_is_not_shuffled(rng):
+    batches = FeatureBatches(*cached(rng), batch_size=4, shuffle=False)
+    batches.on_epoch_end()
+    assert batches[1][1]["label"].tolist() == [4, 5, 6, 7]
+
+
+def test_fit_learns_the_same_as_from_the_arrays(backbone, batch):
+    losses = []
+    x, y, w = batch
+    for wrapped in (False, True):
+        keras.utils.set_random_seed(0)
+        localizer = build_localizer(backbone, 3, dropout=0.0)
+        features, heads = localizer.split()
+        maps = features.predict(x, verbose=0)
+        heads.compile()
+        if wrapped:
+            data = [FeatureBatches(maps, y, w, batch_size=4, shuffle=False)]
+            options = {}
+        else:
+            data, options = [maps, y], {"sample_weight": w, "batch_size": 4}
+        history = heads.fit(*data, epochs=3, shuffle=False, verbose=0, **options)
+        losses.append(history.history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_bad_sizes_and_ends(rng):
+    with pytest.raises(ValueError, match="batch_size=0"):
+        FeatureBatches(*cached(rng), batch_size=0)
+    with pytest.raises(IndexError, match="batch 3 of 3"):
+        FeatureBatches(*cached(rng), batch_size=4)[3]
