@@ -94,6 +94,7 @@ def make_localizer(args, class_names):
         make_backbone(args),
         num_classes=len(class_names),
         class_names=class_names,
+        quality=args.quality,
         trainable_backbone=args.demo or args.weights == "none",
     )
 
@@ -221,17 +222,27 @@ def train_notebook(args, train, validation, weighting):
 # --- Part 5: evaluate and look ----------------------------------------------------
 
 
+def overlap(predicted, true):
+    iou = kl.boxes.iou(predicted["box"], true["box"])
+    return keras.ops.convert_to_numpy(iou)
+
+
 def measure(predicted, true, weights, species=None):
     """What a recipe is worth: every figure over the validation pictures."""
     boxed = weights["box"] > 0
-    found = kl.boxes.iou(predicted["box"], true["box"])
-    iou = keras.ops.convert_to_numpy(found)[boxed]
+    iou = overlap(predicted, true)[boxed]
     scores = {
         "mean_iou": float(np.mean(iou)),
         "iou_50": float(np.mean(iou >= 0.5)),
         "iou_75": float(np.mean(iou >= 0.75)),
         "box_mse": float(np.mean((predicted["box"] - true["box"])[boxed] ** 2)),
     }
+    if "quality" in predicted:  # can it be believed? Is it of use?
+        quality = predicted["quality"][boxed, 0]
+        trusted = quality >= np.quantile(quality, 0.1)
+        scores["quality_correlation"] = float(np.corrcoef(quality, iou)[0, 1])
+        scores["trusted_iou"] = float(np.mean(iou[trusted]))
+        scores["mean_quality"] = float(np.mean(quality))
     if "label" in predicted:
         p = predicted["label"]
         guess = p.argmax(axis=1) if p.shape[1] > 1 else (p[:, 0] >= 0.5)
@@ -240,6 +251,17 @@ def measure(predicted, true, weights, species=None):
             right = species[guess] == species[true["label"]]
             scores["species_accuracy"] = float(np.mean(right))
     return scores
+
+
+def judged(predicted, true, weights, data):
+    """Per validation picture with a box: its IoU, and what the model expected."""
+    rows = []
+    for i, iou in enumerate(overlap(predicted, true)):
+        if weights["box"][i] > 0:
+            rows.append({"name": data.names[i], "iou": round(float(iou), 4)})
+            if "quality" in predicted:
+                rows[-1]["quality"] = round(float(predicted["quality"][i, 0]), 4)
+    return rows
 
 
 def mirrored_too(model, images, args):
@@ -274,12 +296,12 @@ def constant_box(train, count, args):
 
 def print_table(recipes):
     columns = ["mean_iou", "iou_50", "iou_75", "box_mse", "label_accuracy"]
-    columns += ["species_accuracy", "seconds"]
+    columns += ["species_accuracy", "quality_correlation", "trusted_iou", "seconds"]
     columns = [c for c in columns if any(c in scores for scores in recipes.values())]
-    print("\n" + f"{'recipe':38}" + "".join(f"{name:>17}" for name in columns))
+    print("\n" + f"{'recipe':38}" + "".join(f"{name:>20}" for name in columns))
     for name, scores in recipes.items():
         cells = [f"{scores[c]:.4f}" if c in scores else "-" for c in columns]
-        print(f"{name:38}" + "".join(f"{cell:>17}" for cell in cells))
+        print(f"{name:38}" + "".join(f"{cell:>20}" for cell in cells))
 
 
 def save(path, write):
@@ -375,6 +397,7 @@ def run(args):
         "metrics": recipes[name],
         "recipes": recipes,
         "history": history,
+        "pictures": judged(predicted, true, weights, validation),
     }
     output = Path(args.output)
     write_outputs(output, model, history, predicted, squares, validation, report)
@@ -402,6 +425,7 @@ def parse_arguments():
         const=25,
         help="train the backbone too, after the heads (25 epochs)",
     )
+    add("--quality", action="store_true", help="also predict the IoU of the box")
     add("--image-size", type=positive, help="side of the squares (224; demo: 96)")
     add("--epochs", type=positive, help="epochs of the heads (8; demo: 12)")
     add("--views", type=positive, default=4, help="random views cached per picture")
