@@ -58,12 +58,13 @@ class Squares:
 
     def batch(self, indices):
         """uint8 array (B, size, size, 3) of the pictures at `indices`."""
-        squares = np.empty((len(indices), self.size, self.size, 3), "uint8")
+        squares = np.zeros((len(indices), self.size, self.size, 3), "uint8")
         missing = range(len(indices))
         if self._store is not None:
             missing = self._store.read(indices, squares)
         for position in missing:
-            squares[position] = letterbox(self.images[indices[position]], self.size)[0]
+            image = self.images[indices[position]]
+            letterbox(image, self.size, out=squares[position])
         if self._store is not None and len(missing):
             self._store.write(indices, squares, missing)
         return squares
