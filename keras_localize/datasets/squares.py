@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_localize import turbo
 from keras_localize.boxes.square import fit
 from keras_localize.pictures import letterbox
 
@@ -129,7 +130,8 @@ class _Folder:
 
 
 def _fingerprint(images, size):
-    digest = hashlib.sha256(f"letterbox 1 {size}".encode())
+    road = "pillow" if turbo.packages() is None else "turbo"
+    digest = hashlib.sha256(f"letterbox 2 {road} {size}".encode())
     for image in images:
         if isinstance(image, np.ndarray):
             digest.update(repr(image.shape).encode())
