@@ -1,7 +1,8 @@
 """From a file, an array or a PIL image to upright RGB pixels, and into the square.
 
-The only file that decodes pictures: the datasets and `Localizer.localize` both come
-here, so training and use see the same pixels for the same file.
+The datasets and `Localizer.localize` both come here, so training and use see the same
+pixels for the same file. `turbo` is a short cut for plain JPEGs; all else, and every
+decision about what a picture is, stands here.
 """
 
 import struct
@@ -11,20 +12,21 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from keras_localize import turbo
 from keras_localize.boxes.square import fit
 
 # EPS and the like start other programs; only these are ever tried.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 
-# EXIF orientation -> what turns the stored pixels upright.
+# EXIF orientation -> what turns the stored pixels (rows, columns, ...) upright.
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
 _TRANSPOSED = (5, 6, 7, 8)
 
@@ -94,21 +96,23 @@ def load(source):
             (`PIL.Image.MAX_IMAGE_PIXELS`), of an unknown pixel format.
     """
     with _opened(source) as picture:
-        upright = _turned(_rgb(picture), _orientation(picture))
-        return np.array(upright)
+        upright = _turned(np.array(_rgb(picture)), _orientation(picture))
+        return np.ascontiguousarray(upright)
 
 
-def letterbox(source, size):
+def letterbox(source, size, out=None):
     """Decodes a picture, centres it in a black square and scales it to `size`.
 
     The geometry is `keras_localize.boxes.square.fit`, that of `PadToSquare` and of
-    `boxes.to_square`; the resampling is Pillow's antialiased bilinear. A JPEG that
-    is much larger than the square is decoded at a half, a quarter or an eighth of
-    its size, which is faster and moves no box.
+    `boxes.to_square`; the resampling is antialiased bilinear. A JPEG that is much
+    larger than the square is decoded at a half, a quarter or an eighth of its size,
+    which is faster and moves no box. Pillow does it all, or `turbo` where it can.
 
     Args:
         source: as in `load`.
         size: side of the square in pixels.
+        out: uint8 array of shape (size, size, 3), black, into which the picture is
+            put. None: a new one.
 
     Returns:
         The pair (square, (height, width)): a uint8 array of shape (size, size, 3),
@@ -123,12 +127,10 @@ def letterbox(source, size):
         width, height = picture.size[::-1] if turned else picture.size
         place = fit(height, width, size)
         stored = (place.rows, place.columns) if turned else (place.columns, place.rows)
-        # Exact in fractions: half of 375 rows are 187.5 rows, not 188.
-        extent = _reduce(picture, stored) or (0, 0, *picture.size)
-        small = _rgb(picture).resize(
-            stored, Image.Resampling.BILINEAR, box=extent, reducing_gap=3.0
-        )
-        square = np.zeros((size, size, 3), "uint8")
+        small = turbo.scaled(picture, stored)
+        if small is None:
+            small = _scaled(picture, stored)
+        square = np.zeros((size, size, 3), "uint8") if out is None else out
         bottom, right = place.top + place.rows, place.left + place.columns
         square[place.top : bottom, place.left : right] = _turned(small, orientation)
         return square, (height, width)
@@ -293,9 +295,17 @@ def _reduce(picture, size):
     return drafted and drafted[1]
 
 
-def _turned(picture, orientation):
+def _scaled(picture, size):
+    """Pixels of a picture scaled to (width, height) by Pillow, antialiased bilinear."""
+    # Exact in fractions: half of 375 rows are 187.5 rows, not 188.
+    extent = _reduce(picture, size) or (0, 0, *picture.size)
+    bilinear = Image.Resampling.BILINEAR
+    return np.asarray(_rgb(picture).resize(size, bilinear, extent, reducing_gap=3.0))
+
+
+def _turned(pixels, orientation):
     turn = _TURNS.get(orientation)
-    return picture if turn is None else picture.transpose(turn)
+    return pixels if turn is None else turn(pixels)
 
 
 def _rgb(picture):

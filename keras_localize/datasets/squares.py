@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_localize import turbo
 from keras_localize.boxes.square import fit
 from keras_localize.pictures import letterbox
 
@@ -58,12 +59,13 @@ class Squares:
 
     def batch(self, indices):
         """uint8 array (B, size, size, 3) of the pictures at `indices`."""
-        squares = np.empty((len(indices), self.size, self.size, 3), "uint8")
+        squares = np.zeros((len(indices), self.size, self.size, 3), "uint8")
         missing = range(len(indices))
         if self._store is not None:
             missing = self._store.read(indices, squares)
         for position in missing:
-            squares[position] = letterbox(self.images[indices[position]], self.size)[0]
+            image = self.images[indices[position]]
+            letterbox(image, self.size, out=squares[position])
         if self._store is not None and len(missing):
             self._store.write(indices, squares, missing)
         return squares
@@ -128,7 +130,8 @@ class _Folder:
 
 
 def _fingerprint(images, size):
-    digest = hashlib.sha256(f"letterbox 1 {size}".encode())
+    road = "pillow" if turbo.packages() is None else "turbo"
+    digest = hashlib.sha256(f"letterbox 2 {road} {size}".encode())
     for image in images:
         if isinstance(image, np.ndarray):
             digest.update(repr(image.shape).encode())

@@ -1,5 +1,6 @@
 """Downloads from a server on this machine that can break off, lie and refuse."""
 
+import contextlib
 import hashlib
 import http.server
 import io
@@ -8,7 +9,6 @@ import threading
 
 import pytest
 
-from keras_localize.datasets import download
 from keras_localize.datasets.download import Archive, DownloadError, provide
 
 
@@ -190,20 +190,39 @@ def test_damaged_and_foreign_archives(serve, tmp_path):
         assert not [name for name in files(tmp_path) if name.startswith((".", "data/"))]
 
 
-def test_full_disk_says_so_and_leaves_no_folder(serve, tmp_path, monkeypatch):
+@contextlib.contextmanager
+def files_no_larger_than(size):
+    """The system's own refusal to write on, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("room", "left", "requests"),
+    [
+        (300, ["data.tar.gz.part"], [None, "bytes=300-"]),  # full while it downloads
+        (50_000, ["data.tar.gz"], [None]),  # full while it is unpacked
+    ],
+)
+def test_full_disk_says_so_and_leaves_no_folder(serve, tmp_path, room, left, requests):
+    assert room < len(GOOD) or len(GOOD) < room < 256 * 400
     server = serve(GOOD)
-
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(download.shutil, "copyfileobj", full)
-        with pytest.raises(DownloadError, match="No space left on device"):
-            provide([archive(server)], tmp_path)
-    assert files(tmp_path) == ["data.tar.gz"]
+    with (
+        files_no_larger_than(room),
+        pytest.raises(
+            DownloadError, match=r"data\.tar\.gz could not be .*File too large"
+        ),
+    ):
+        provide([archive(server)], tmp_path)
+    assert files(tmp_path) == left
     provide([archive(server)], tmp_path)
     assert files(tmp_path) == COMPLETE
-    assert server.requests == [None]  # what was whole is not fetched again
+    assert server.requests == requests  # what is there is not fetched again
 
 
 def test_no_server_and_missing_file(serve, tmp_path):
