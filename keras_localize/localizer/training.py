@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_localize.boxes import iou
 from keras_localize.localizer.label_loss import LabelCrossentropy
+from keras_localize.localizer.targets import check_targets
 from keras_localize.losses import BoxLoss
 from keras_localize.metrics import IoUMetric
 
@@ -70,6 +71,25 @@ class LocalizerHeads(keras.Model):
             **kwargs,
         )
 
+    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
+        """`keras.Model.fit`, after a look at targets that are given as arrays.
+
+        Raises:
+            ValueError: for class ids out of range and boxes that are not `rel_xyxy`,
+                in `y` or `validation_data`. Datasets are streams, not looked at: there
+                an id out of range makes the label's loss NaN.
+        """
+        self._check_targets(y, kwargs.get("sample_weight"))
+        if isinstance(validation_data, (tuple, list)):
+            self._check_targets(*validation_data[1:])
+        kwargs["validation_data"] = validation_data
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """`keras.Model.evaluate`, after the same look at the targets as `fit`."""
+        self._check_targets(y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
@@ -101,6 +121,11 @@ class LocalizerHeads(keras.Model):
 
     def _auto_learning_rate(self):
         return 2e-3
+
+    def _check_targets(self, targets, sample_weight=None):
+        outputs = dict(zip(self.output_names, self.outputs))
+        classes = outputs["label"].shape[-1] if "label" in outputs else None
+        check_targets(targets, sample_weight, classes)
 
 
 def _has_quality(y_pred):
