@@ -45,6 +45,11 @@ def extract_features(backbone, image_size=None, feature_layers=None):
             contradicting `image_size`, an unknown layer name, or a backbone whose
             output is neither a map nor tokens.
     """
+    if not isinstance(backbone, keras.Layer):
+        raise ValueError(
+            "`backbone` must be a model (a keras.Model or layer) that turns pictures "
+            f"into feature maps. Received: backbone={backbone!r}"
+        )
     if isinstance(backbone, keras.Sequential):
         if not _is_functional(backbone):
             backbone.build((None, *image_shape(_required(image_size))))
@@ -124,12 +129,15 @@ def _taps(backbone, image_size, feature_layers):
     if isinstance(feature_layers, (str, keras.KerasTensor)):
         feature_layers = [feature_layers]
     taps = []
-    names = [layer.name for layer in backbone.layers]
+    # By the operations, for a sum of tensors may be no layer (ConvNeXt's blocks).
+    named = {operation.name: operation for operation in backbone.operations}
     for layer in feature_layers:
         if not isinstance(layer, keras.KerasTensor):
-            if layer not in names:
-                raise no_such_layer("feature_layers", layer, backbone.name, names)
-            layer = backbone.get_layer(layer).output
+            if layer not in named:
+                raise no_such_layer("feature_layers", layer, backbone.name, [*named])
+            layer = _single(keras.tree.flatten(named[layer].output), named[layer])
+        else:
+            _check_is_reached(layer, backbone)
         _check_is_features(layer.shape, backbone)
         taps.append(layer)
     if not taps:
@@ -142,19 +150,19 @@ def _taps(backbone, image_size, feature_layers):
 
 
 def _maps(backbone):
-    """(name, tensor) of every layer that gives a map, in topological order."""
+    """(name, tensor) of every operation that gives a map, in topological order."""
     found = []
-    for layer in backbone.layers:
+    for operation in backbone.operations:
         # Padding makes a map one pixel larger than its stride; the output of a
         # nested model belongs to that model's graph.
         if isinstance(
-            layer,
+            operation,
             (keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.Model),
         ):
             continue
-        tensor = layer.output
+        tensor = operation.output
         if isinstance(tensor, keras.KerasTensor) and len(tensor.shape) == 4:
-            found.append((layer.name, tensor))
+            found.append((operation.name, tensor))
     return found
 
 
@@ -171,8 +179,10 @@ def _sizes(backbone, tensors, image_size):
 
 
 def _passed_by_nothing(backbone):
-    """Names of the layers that no connection of the graph passes by."""
-    layers = backbone.get_config()["layers"]
+    """Names of the operations that no connection of the graph passes by."""
+    # A subclass (KerasHub's) may describe itself by other words than its graph.
+    graph = keras.Model(backbone.inputs, backbone.outputs)
+    layers = graph.get_config()["layers"]
     position = {layer["name"]: i for i, layer in enumerate(layers)}
     last_use = list(range(len(layers)))
     for i, layer in enumerate(layers):
@@ -222,6 +232,16 @@ def _check_is_features(shape, backbone):
         )
 
 
+def _check_is_reached(tensor, backbone):
+    try:
+        keras.Model(backbone.inputs, tensor)
+    except ValueError as error:
+        raise ValueError(
+            "`feature_layers` must be names or outputs of the backbone's layers. "
+            f"Received an output that is not of {backbone.name!r}: {tensor!r}"
+        ) from error
+
+
 def _side(backbone, image_size):
     if len(backbone.inputs) != 1:
         raise ValueError(
@@ -252,7 +272,7 @@ def _side(backbone, image_size):
 
 
 def _required(image_size):
-    if not isinstance(image_size, int) or image_size <= 0:
+    if type(image_size) is not int or image_size <= 0:
         raise ValueError(
             "`image_size`, the side of the square pictures in pixels, must be a "
             "positive integer here: the backbone takes images of any size. Received: "

@@ -21,6 +21,10 @@ class LabelCrossentropy(keras.losses.Loss):
         y_pred: probabilities `(B, num_classes)`; with one class, the probability
             of the positive class `(B, 1)`.
 
+    A class id outside of `[0, num_classes)` makes its value NaN, on every backend and
+    in compiled code: a wrong label is heard. Its gradient is 0, so that the weights
+    are not spoiled by it.
+
     Example:
 
     >>> from keras_localize.localizer.label_loss import LabelCrossentropy
@@ -47,17 +51,24 @@ class LabelCrossentropy(keras.losses.Loss):
     def call(self, y_true, y_pred):
         """Per-sample values (B,)."""
         num_classes = y_pred.shape[-1]
-        if num_classes == 1:
-            y_true = ops.reshape(y_true, (-1, 1))
-            return keras.losses.binary_crossentropy(
+        if num_classes > 1 and len(y_true.shape) == 2 and y_true.shape[1] > 1:
+            return keras.losses.categorical_crossentropy(
                 y_true, y_pred, label_smoothing=self.label_smoothing
             )
-        if len(y_true.shape) == 1 or y_true.shape[-1] == 1:
-            ids = ops.cast(ops.reshape(y_true, (-1,)), "int32")
-            y_true = ops.one_hot(ids, num_classes, dtype=y_pred.dtype)
-        return keras.losses.categorical_crossentropy(
-            y_true, y_pred, label_smoothing=self.label_smoothing
-        )
+        given = ops.reshape(y_true, (-1,))
+        # Backends differ in what they do with ids outside; they see none.
+        ids = ops.clip(given, 0, max(num_classes - 1, 1))
+        if num_classes == 1:
+            value = keras.losses.binary_crossentropy(
+                ids[:, None], y_pred, label_smoothing=self.label_smoothing
+            )
+        else:
+            value = keras.losses.categorical_crossentropy(
+                ops.one_hot(ops.cast(ids, "int32"), num_classes, dtype=y_pred.dtype),
+                y_pred,
+                label_smoothing=self.label_smoothing,
+            )
+        return ops.where(ops.equal(ids, given), value, float("nan"))
 
     def get_config(self):
         """Every constructor argument."""

@@ -1,5 +1,6 @@
 """The model: a backbone, two heads, and what a trained one does for its user."""
 
+import numbers
 import os
 import warnings
 
@@ -144,6 +145,8 @@ class Localizer(LocalizerHeads):
     ):
         class_names = _check_classes(num_classes, class_names)
         head = _head_layer(head)
+        if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` must be in [0, 1). Received: {dropout!r}")
         if preprocessing is not None and not isinstance(preprocessing, keras.Layer):
             raise ValueError(
                 "`preprocessing` must be a layer or None. Received: "
@@ -161,7 +164,7 @@ class Localizer(LocalizerHeads):
         self.backbone = backbone
         self.preprocessing = preprocessing
         self.head = head
-        self.num_classes = num_classes
+        self.num_classes = None if num_classes is None else int(num_classes)
         self.num_maps = num_maps
         self.image_size = image_size
         self.class_names = class_names
@@ -355,7 +358,9 @@ class Localizer(LocalizerHeads):
 
 def _check_classes(num_classes, class_names):
     if num_classes is not None and (
-        not isinstance(num_classes, (int, np.integer)) or num_classes <= 0
+        isinstance(num_classes, bool)
+        or not isinstance(num_classes, (int, np.integer))
+        or num_classes <= 0
     ):
         raise ValueError(
             "`num_classes` must be a positive integer, or None for a box alone. "
@@ -363,7 +368,17 @@ def _check_classes(num_classes, class_names):
         )
     if class_names is None:
         return None
+    if isinstance(class_names, str):
+        raise ValueError(
+            "`class_names` must be a list of names. Received: "
+            f"class_names={class_names!r}"
+        )
     class_names = tuple(str(name) for name in class_names)
+    twice = [name for name in class_names if class_names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"`class_names` must differ from each other. Received {twice[0]!r} twice"
+        )
     allowed = (1, 2) if num_classes == 1 else (num_classes,)
     if len(class_names) not in allowed:
         raise ValueError(

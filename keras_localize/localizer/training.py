@@ -8,6 +8,7 @@ from keras import ops
 from keras_localize.boxes import iou
 from keras_localize.localizer.label_loss import LabelCrossentropy
 from keras_localize.localizer.one_cycle import OneCycle, SetCycle
+from keras_localize.localizer.targets import check_targets
 from keras_localize.losses import BoxLoss
 from keras_localize.metrics import IoUMetric
 
@@ -19,6 +20,8 @@ class LocalizerHeads(keras.Model):
     `Localizer` is one whose input is pictures; `Localizer.split()` gives one whose
     input is feature maps. A functional model: `LocalizerHeads(inputs, outputs)`.
     """
+
+    _cycles = False  # whether `fit` lays the rate of an automatic optimizer
 
     def compile(
         self,
@@ -76,17 +79,32 @@ class LocalizerHeads(keras.Model):
         )
 
     def fit(self, *args, **kwargs):
-        """As `keras.Model.fit`; with the automatic optimizer, one cycle of its rate."""
-        if getattr(self, "_cycles", False):
-            given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        """`keras.Model.fit`, after a look at targets that are given as arrays.
+
+        With the automatic optimizer its rate goes through one cycle.
+
+        Raises:
+            ValueError: for class ids out of range and boxes that are not `rel_xyxy`,
+                in `y` or `validation_data`. Datasets are streams, not looked at: there
+                an id out of range makes the label's loss NaN.
+        """
+        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        self._check_targets(given.get("y"), given.get("sample_weight"))
+        if isinstance(given.get("validation_data"), (tuple, list)):
+            self._check_targets(*given["validation_data"][1:])
+        if self._cycles:
             cycle = SetCycle(self._peak_rate(), given.get("initial_epoch", 0))
             callbacks = given.get("callbacks") or []
             if isinstance(callbacks, keras.callbacks.CallbackList):
                 callbacks.append(cycle)
             else:
                 given["callbacks"] = [cycle, *keras.tree.flatten(callbacks)]
-            return super().fit(**given)
-        return super().fit(*args, **kwargs)
+        return super().fit(**given)
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """`keras.Model.evaluate`, after the same look at the targets as `fit`."""
+        self._check_targets(y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -124,6 +142,11 @@ class LocalizerHeads(keras.Model):
 
     def _peak_rate(self):
         return 2e-3
+
+    def _check_targets(self, targets, sample_weight=None):
+        outputs = dict(zip(self.output_names, self.outputs))
+        classes = outputs["label"].shape[-1] if "label" in outputs else None
+        check_targets(targets, sample_weight, classes)
 
 
 def _has_quality(y_pred):

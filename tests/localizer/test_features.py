@@ -16,7 +16,7 @@ from keras_localize.localizer.features import extract_features, find_taps
 
 def tap_names(model, size):
     taps = find_taps(model, size)
-    outputs = {id(layer.output): layer.name for layer in model.layers}
+    outputs = {id(each.output): each.name for each in model.operations}
     return [outputs[id(tap)] for tap in taps]
 
 
@@ -40,6 +40,36 @@ def test_scaled_pixels_are_no_features():
     x = keras.layers.Rescaling(1 / 255, name="scaled")(images)
     x = keras.layers.Conv2D(4, 8, strides=8, name="patches")(x)
     assert tap_names(keras.Model(images, x), 32) == ["patches"]
+
+
+def residual(x, name):
+    return keras.ops.add(x, keras.layers.Conv2D(4, 1, name=f"{name}_inside")(x))
+
+
+class DescribesItself(keras.Model):
+    """As KerasHub's backbones: functional, its config the constructor's arguments."""
+
+    def __init__(self, **kwargs):
+        images = keras.Input((32, 32, 3))
+        x = keras.layers.Conv2D(4, 2, strides=2, name="half")(images)
+        x = residual(x, "half")
+        x = keras.layers.Conv2D(4, 2, strides=2, name="quarter")(x)
+        super().__init__(images, residual(x, "quarter"), **kwargs)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+def test_a_sum_that_is_no_layer_ends_a_block():
+    model = DescribesItself()
+    taps = find_taps(model, 32)
+    # The sums themselves, which ConvNeXt writes as `x + layer(x)`: no residual
+    # branch, no input of one.
+    sums = [op.output for op in model.operations if not isinstance(op, keras.Layer)]
+    assert [id(tap) for tap in taps] == [id(each) for each in sums]
+    name = next(op.name for op in model.operations if op.output is taps[0])
+    extractor, count, _ = extract_features(model, feature_layers=name)
+    assert count == 1 and extractor.outputs[0] is taps[0]
 
 
 def test_taps_where_the_size_is_open():
@@ -100,14 +130,18 @@ def test_other_kinds_of_models(kind, batch):
     assert outputs["box"].shape == (8, 4)
 
 
-def test_a_backbone_that_takes_a_dict_of_one_key(batch):
+def test_a_backbone_that_takes_a_dict_of_one_key(batch, tmp_path):
     images = keras.Input((32, 32, 3), name="images")
     x = keras.layers.Conv2D(6, 4, strides=4, name="quarter")(images)
     x = keras.layers.Conv2D(6, 2, strides=2)(x)
     backbone = keras.Model({"images": images}, x)
     localizer = build_localizer(backbone, 3, preprocessing=None)
     assert localizer.num_maps == 2
-    assert localizer.predict(batch[0], verbose=0)["box"].shape == (8, 4)
+    expected = localizer.predict(batch[0], verbose=0)["box"]
+    assert expected.shape == (8, 4)
+    localizer.save(tmp_path / "dict.keras")
+    loaded = keras.models.load_model(tmp_path / "dict.keras")
+    np.testing.assert_array_equal(loaded.predict(batch[0], verbose=0)["box"], expected)
 
 
 def test_tokens_of_a_vision_transformer(batch):
@@ -140,6 +174,14 @@ def make(shape, outputs=lambda x: keras.layers.Conv2D(2, 3)(x)):
         (lambda: tiny_backbone(), {"feature_layers": ["blok_1"]}, "block_1.*'blok_1'"),
         (lambda: tiny_backbone(), {"feature_layers": []}, "feature_layers"),
         (lambda: Subclassed(), {}, "image_size=None"),
+        (lambda: Subclassed(), {"image_size": True}, "image_size=True"),
+        (lambda: "MobileNet", {"image_size": 32}, "backbone='MobileNet'"),
+        (lambda: None, {"image_size": 32}, "backbone=None"),
+        (
+            lambda: tiny_backbone(),
+            {"feature_layers": keras.Input((4, 4, 16))},
+            "feature_layers.*not of",
+        ),
     ],
 )
 def test_what_cannot_be_a_backbone_is_named(model, arguments, message):

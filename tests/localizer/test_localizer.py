@@ -324,7 +324,12 @@ def test_nothing_in_nothing_out_and_bad_input(constant_localizer, tmp_path):
         (0, {}, "num_classes=0"),
         (-3, {}, "num_classes=-3"),
         (2.5, {}, "num_classes=2.5"),
+        (True, {}, "num_classes=True"),
         (3, {"class_names": ["a", "b"]}, "2 names"),
+        (3, {"class_names": ["a", "b", "a"]}, "'a' twice"),
+        (3, {"class_names": "abc"}, "class_names='abc'"),
+        (3, {"dropout": 1.0}, r"dropout.*1\.0"),
+        (3, {"dropout": "0.5"}, r"dropout.*'0\.5'"),
         (3, {"head": "huge"}, "kind='huge'"),
         (3, {"head": 7}, "head=7"),
         (

@@ -1,0 +1,103 @@
+"""A target that cannot be learned is refused, or heard where it cannot be seen."""
+
+import keras
+import numpy as np
+import pytest
+from tiny_backbone import tiny_backbone
+
+from keras_localize import build_localizer
+from keras_localize.localizer.label_loss import LabelCrossentropy
+from keras_localize.localizer.targets import check_targets
+
+GOOD = np.tile(np.array([0.1, 0.2, 0.6, 0.7], "float32"), (4, 1))
+
+
+def boxes(row, *values):
+    changed = GOOD.copy()
+    changed[row] = values
+    return changed
+
+
+@pytest.mark.parametrize(
+    "targets, classes, message",
+    [
+        ({"label": np.array([0, 3, 1, 2])}, 3, r"\[0, 3\).*3 at index 1"),
+        ({"label": np.array([0.0, 1.0, -1.0])}, 3, "-1.0 at index 2"),
+        ({"label": np.array([[0], [2]])}, 1, r"\[0, 2\).*2 at index 1"),
+        ({"label": np.zeros((4, 5))}, 3, r"one-hot \(N, 3\).*\(4, 5\)"),
+        ({"label": np.array(["cat", "dog"])}, 2, "numbers"),
+        ({"label": np.array([0.0, np.nan])}, 2, "nan at index 1"),
+        ({"box": boxes(2, 20, 30, 120, 200)}, 3, r"rel_xyxy.*120.*index 2.*\[0, 1\]"),
+        ({"box": boxes(1, 0.5, 0.5, 0.2, 0.3)}, 3, "index 1, x1 < x0"),
+        ({"box": boxes(3, 0, 0, np.nan, 1)}, None, "nan.*index 3"),
+        ({"box": np.zeros((4, 2, 4))}, 3, r"one box per picture.*\(4, 2, 4\)"),
+    ],
+)
+def test_what_is_refused(targets, classes, message):
+    with pytest.raises(ValueError, match=message):
+        check_targets(targets, None, classes)
+
+
+@pytest.mark.parametrize(
+    "targets, weight, classes",
+    [
+        ({"label": np.array([0, 2, 1])}, None, 3),
+        ({"label": np.array([True, False])}, None, 1),
+        ({"label": np.eye(3)}, None, 3),
+        ({"label": np.array([9]), "box": GOOD}, None, None),  # box only
+        ({"box": boxes(0, 0, 0, 1.0005, 1)}, None, 3),  # rounding
+        ({"box": boxes(0, 0, 0, 0, 0)}, None, 3),
+        ({"box": boxes(0, -1, -1, -1, 500)}, {"box": np.array([0, 1, 1, 1])}, 3),
+    ],
+)
+def test_what_passes(targets, weight, classes):
+    check_targets(targets, weight, classes)
+
+
+def test_fit_and_evaluate_look_before_they_start(batch):
+    localizer = build_localizer(tiny_backbone(), 3)
+    localizer.compile()
+    x, y, w = batch
+    wrong = {**y, "label": y["label"] + 1}
+    pixels = {**y, "box": y["box"] * 32}
+    for bad, message in ((wrong, "`label`"), (pixels, "`box`")):
+        with pytest.raises(ValueError, match=message):
+            localizer.fit(x, bad, sample_weight=w, verbose=0)
+        with pytest.raises(ValueError, match=message):
+            localizer.fit(x, y, validation_data=(x, bad, w), verbose=0)
+        with pytest.raises(ValueError, match=message):
+            localizer.evaluate(x, bad, sample_weight=w, verbose=0)
+        tensors = {key: keras.ops.convert_to_tensor(v) for key, v in bad.items()}
+        with pytest.raises(ValueError, match=message):
+            localizer.fit(keras.ops.convert_to_tensor(x), tensors, verbose=0)
+
+
+class Stream(keras.utils.PyDataset):
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.batch
+
+
+def test_in_a_stream_a_wrong_label_is_heard_and_spoils_no_weight(batch):
+    localizer = build_localizer(tiny_backbone(), 3)
+    localizer.compile()  # compiled: the check must live in the graph
+    x, y, w = batch
+    y = {**y, "label": np.where(np.arange(8) == 5, 3, y["label"])}
+    scores = localizer.fit(Stream((x, y, w)), verbose=0).history
+    assert np.isnan(scores["label_loss"]) and np.isfinite(scores["box_loss"])
+    assert all(np.isfinite(weight).all() for weight in localizer.get_weights())
+
+
+@pytest.mark.parametrize("classes, ids", [(3, [0, 3, -1, 2]), (1, [0, 2, -1, 1])])
+def test_only_the_wrong_label_is_nan(classes, ids):
+    p = np.full((4, classes), 1 / max(classes, 2), "float32")
+    values = LabelCrossentropy(reduction=None)(np.array(ids), p)
+    values = keras.ops.convert_to_numpy(values)
+    expected = np.log(max(classes, 2))
+    np.testing.assert_allclose(values, [expected, np.nan, np.nan, expected], rtol=1e-5)
