@@ -77,7 +77,11 @@ def test_demo(run):
     assert {path.name for path in output.iterdir()} == FILES
     report = json.loads((output / "report.json").read_text())
     assert report["counts"]["training"] == {"pictures": 20, "with_box": 20}
-    assert set(report["recipes"]) == {"constant box", "default"}
+    assert set(report["recipes"]) == {
+        "constant box",
+        "default",
+        "default, mirrored too",
+    }
     assert report["recipes"]["constant box"]["mean_iou"] <= 0.4
     assert report["metrics"] == report["recipes"]["default"]
     assert "default" in printed and "mean_iou" in printed
@@ -128,6 +132,7 @@ def test_notebook_recipe(run, pets, eager):
         "notebook, as stated",
         "notebook, with our BoxLoss",
         "default",
+        "default, mirrored too",
     }
     assert report["recipe"] == "notebook, as run"
 
