@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_localize.datasets.batches import BatchDataset, Batches, cores, tf_dataset
@@ -344,16 +345,27 @@ class LocalizationDataset:
             seed: seed of order and draws.
             workers: threads that `fit` reads with. None: one per core.
             **kwargs: `use_multiprocessing`, `max_queue_size` of
-                `keras.utils.PyDataset`. A memory cache is not shared between
-                processes.
+                `keras.utils.PyDataset`. Processes share no memory cache, and pay
+                only where `augment` is slow Python: decoding is free of its lock.
 
         Returns:
             A `keras.utils.PyDataset`; indexing gives one batch of NumPy arrays.
 
         Raises:
-            ValueError: for a bad argument.
+            ValueError: for a bad argument; for a layer as `augment` in worker
+                processes on JAX, which would wait there for ever.
             PictureError: a ValueError, for a picture that cannot be decoded.
         """
+        forked = kwargs.get("use_multiprocessing", False)
+        on_jax = isinstance(augment, keras.layers.Layer) and (
+            keras.config.backend() == "jax"
+        )
+        if forked and on_jax:
+            raise ValueError(
+                "`use_multiprocessing=True` does not go with a layer as `augment` on "
+                "JAX, which does not run in a forked process; threads do. "
+                f"Received: augment={augment!r}"
+            )
         batches = Batches(
             self, size, batch_size, shuffle, augment, cache, class_weight, seed
         )
