@@ -166,6 +166,41 @@ def test_summary_of_whole_and_part():
     assert part.found == part.images == 5
 
 
+def test_saved_and_loaded(tmp_path):
+    whole = make_synthetic(9, directory=tmp_path / "bilder ü", max_side=96)
+    told = {"handled": {"odd": [whole.names[0]]}, "skipped": {"bad": ["x"]}}
+    dataset = LocalizationDataset(
+        whole.images,
+        whole.boxes,
+        whole.labels,
+        whole.class_names,
+        (np.arange(9) % 4 != 3) / 3,
+        whole.image_sizes,
+        names=whole.names,
+        found=12,
+        **told,
+    )
+    file = tmp_path / "set.json"
+    file.write_text("before")
+    dataset.save(file)
+    again = LocalizationDataset.load(file)
+    for attribute in ("boxes", "labels", "weights", "image_sizes"):
+        first, second = getattr(dataset, attribute), getattr(again, attribute)
+        assert np.array_equal(first, second) and first.dtype == second.dtype
+    assert again.images == dataset.images and again.names == dataset.names
+    assert again.class_names == dataset.class_names
+    assert again.summary() == dataset.summary()
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["bilder ü", "set.json"]
+    with pytest.raises(ValueError, match="`images` must be paths"):
+        tiny().save(tmp_path / "arrays.json")
+    for text in ("", "[]", "{}", '{"images": 3}', file.read_text()[:-9]):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"set\.json: not a saved dataset"):
+            LocalizationDataset.load(file)
+    with pytest.raises(ValueError, match="missing file"):
+        LocalizationDataset.load(tmp_path / "nowhere.json")
+
+
 def test_both_roads_give_the_documented_batches():
     dataset = tiny()
     road = dataset.to_tf_data(16, 4)
