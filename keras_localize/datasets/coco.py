@@ -1,6 +1,7 @@
 """COCO: a folder of pictures and one JSON file for all of them."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from keras_localize.datasets.errors import AnnotationError
@@ -12,6 +13,7 @@ from keras_localize.datasets.records import (
     existing_folder,
     finite,
     inside,
+    picture_name,
     read_text,
 )
 
@@ -90,10 +92,10 @@ def read_coco(
     collector = Collector(policy, class_names or list(categories.values()))
 
     images, by_image = _list(content, "images", path), {}
-    known = {_key(image.get("id")) for image in images}
+    uses = Counter(_key(image.get("id")) for image in images)
     for number, annotation in enumerate(_list(content, "annotations", path)):
         key = _key(annotation.get("image_id"))
-        if key in known:
+        if key is not None and key in uses:
             by_image.setdefault(key, []).append((number, annotation))
         else:
 
@@ -118,8 +120,17 @@ def read_coco(
                     field=f"{place}.file_name",
                     received=name,
                 )
+            key = _key(image.get("id"))
+            if key is None or uses[key] > 1:
+                raise AnnotationError(
+                    path,
+                    "bad image id",
+                    field=f"{place}.id",
+                    expected="a number or text that no other image has",
+                    received=image.get("id"),
+                )
             objects, notes = [], []
-            for index, annotation in by_image.get(_key(image.get("id")), ()):
+            for index, annotation in by_image.get(key, ()):
                 if annotation.get("iscrowd") or annotation.get("ignore"):
                     notes.append("crowd or ignored region left out")
                 else:
@@ -127,7 +138,7 @@ def read_coco(
                         _object(annotation, categories, path, f"annotations[{index}]")
                     )
             return Found(
-                name=name,
+                name=picture_name(name),
                 path=inside(images_dir, name, path, f"{place}.file_name"),
                 source=str(path),
                 objects=objects,
@@ -174,7 +185,7 @@ def _categories(content, path):
     """Category id -> name, in the order of the ids."""
     categories = {}
     for number, category in enumerate(_list(content, "categories", path)):
-        key, name = category.get("id"), category.get("name")
+        key, name = _key(category.get("id")), category.get("name")
         bad = not isinstance(key, int) or not isinstance(name, str)
         if bad or key in categories or name in categories.values():
             raise AnnotationError(
@@ -189,10 +200,13 @@ def _categories(content, path):
 
 
 def _object(annotation, categories, path, place):
-    category = annotation.get("category_id")
-    if _key(category) not in categories:
+    category = _key(annotation.get("category_id"))
+    if category not in categories:
         raise AnnotationError(
-            path, "unknown class", field=f"{place}.category_id", received=category
+            path,
+            "unknown class",
+            field=f"{place}.category_id",
+            received=annotation.get("category_id"),
         )
     bounds = annotation.get("bbox")
     if bounds is None or bounds == []:
@@ -225,5 +239,7 @@ def _number(value, path, place):
 
 
 def _key(value):
-    """An id as a dict key; whatever cannot be one is an id that nothing has."""
+    """An id as a dict key, None for what cannot be one; some tools write 1 as 1.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value if isinstance(value, (int, str)) else None

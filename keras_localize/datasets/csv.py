@@ -13,9 +13,11 @@ from keras_localize.datasets.records import (
     Collector,
     Found,
     Policy,
+    check_choice,
     existing_folder,
     finite,
     inside,
+    picture_name,
     read_text,
 )
 
@@ -106,6 +108,8 @@ def read_csv(
     )
     if bounding_box_format is not None:
         check_format(bounding_box_format)
+    for key in columns or {}:
+        check_choice(key, ("image", "label", "box"), "columns")
     images_dir = existing_folder(images_dir, "images_dir")
     path = Path(csv_path)
     header, rows = _table(path)
@@ -115,7 +119,8 @@ def read_csv(
 
     by_image = {}
     for line, row in rows:
-        by_image.setdefault(row.get(image) or "", []).append((line, row))
+        name = picture_name((row.get(image) or "").strip())
+        by_image.setdefault(name, []).append((line, row))
     collector = Collector(policy, class_names)
     for name, group in by_image.items():
 

@@ -1,14 +1,19 @@
 """What a dataset of pictures with one box each is."""
 
 import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import keras
 import numpy as np
 
 from keras_localize.datasets.batches import BatchDataset, Batches, cores, tf_dataset
+from keras_localize.datasets.errors import AnnotationError
 from keras_localize.pictures import inspect
 
 
@@ -239,6 +244,82 @@ class LocalizationDataset:
             share[members[np.argsort(lots[members])][:take]] = True
         return self[~share], self[share]
 
+    def save(self, path):
+        """Writes the records as JSON: classes, boxes, labels, names, paths, sizes.
+
+        So a split, and the order of the classes that a model learned, can be had
+        again without the annotations. Pictures are not copied: paths are written as
+        they are. The file appears whole or not at all.
+
+        Args:
+            path: the JSON file, replaced if it is there.
+
+        Raises:
+            ValueError: for pictures that are arrays in memory.
+            OSError: where the file cannot be written.
+
+        Example:
+
+        >>> import keras_localize
+        >>> from keras_localize.datasets import LocalizationDataset, make_synthetic
+        >>> train, validation = make_synthetic(20, directory="shapes").split(0.2)
+        >>> validation.save("validation.json")
+        >>> again = LocalizationDataset.load("validation.json")
+        >>> again.names == validation.names, again.class_names[:2]
+        (True, ('disc', 'square'))
+        """
+        for image, name in zip(self.images, self.names):
+            if not isinstance(image, str):
+                raise ValueError(
+                    "`images` must be paths to be saved. "
+                    f"Received: {type(image).__name__} for {name}"
+                )
+        content = {
+            "images": self.images,
+            "boxes": self.boxes.tolist(),
+            "labels": self.labels.tolist(),
+            "class_names": self.class_names,
+            "weights": self.weights.tolist(),
+            "image_sizes": self.image_sizes.tolist(),
+            "names": self.names,
+            "found": self._found,
+            "skipped": self._skipped,
+            "handled": self._handled,
+        }
+        path = Path(path)
+        part = path.with_name(f"{path.name}.{uuid4().hex}.part")
+        try:
+            part.write_text(json.dumps(content), encoding="utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path):
+        """The dataset that `save` wrote.
+
+        Args:
+            path: the JSON file.
+
+        Raises:
+            AnnotationError: a ValueError that names the file, where it is missing or
+                is not what `save` writes.
+        """
+        try:
+            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise AnnotationError(path, "missing file") from error
+        except (
+            ArithmeticError,
+            AttributeError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
+            raise AnnotationError(
+                path, "not a saved dataset", received=str(error)
+            ) from error
+
     def summary(self):
         """What was read, kept, skipped and decided: a `Summary`.
 
@@ -344,16 +425,27 @@ class LocalizationDataset:
             seed: seed of order and draws.
             workers: threads that `fit` reads with. None: one per core.
             **kwargs: `use_multiprocessing`, `max_queue_size` of
-                `keras.utils.PyDataset`. A memory cache is not shared between
-                processes.
+                `keras.utils.PyDataset`. Processes share no memory cache, and pay
+                only where `augment` is slow Python: decoding is free of its lock.
 
         Returns:
             A `keras.utils.PyDataset`; indexing gives one batch of NumPy arrays.
 
         Raises:
-            ValueError: for a bad argument.
+            ValueError: for a bad argument; for a layer as `augment` in worker
+                processes on JAX, which would wait there for ever.
             PictureError: a ValueError, for a picture that cannot be decoded.
         """
+        forked = kwargs.get("use_multiprocessing", False)
+        on_jax = isinstance(augment, keras.layers.Layer) and (
+            keras.config.backend() == "jax"
+        )
+        if forked and on_jax:
+            raise ValueError(
+                "`use_multiprocessing=True` does not go with a layer as `augment` on "
+                "JAX, which does not run in a forked process; threads do. "
+                f"Received: augment={augment!r}"
+            )
         batches = Batches(
             self, size, batch_size, shuffle, augment, cache, class_weight, seed
         )

@@ -308,6 +308,11 @@ def inside(folder, name, source, place):
     return folder / path
 
 
+def picture_name(text):
+    """One name for one picture: `./a.jpg` is `a.jpg`, `\\` is `/`."""
+    return PurePosixPath(text.replace("\\", "/")).as_posix() if text else text
+
+
 def pictures_below(folder):
     """Paths of all picture files by their name without suffix: stem -> [path]."""
     pictures = {}

@@ -166,6 +166,41 @@ def test_summary_of_whole_and_part():
     assert part.found == part.images == 5
 
 
+def test_saved_and_loaded(tmp_path):
+    whole = make_synthetic(9, directory=tmp_path / "bilder ü", max_side=96)
+    told = {"handled": {"odd": [whole.names[0]]}, "skipped": {"bad": ["x"]}}
+    dataset = LocalizationDataset(
+        whole.images,
+        whole.boxes,
+        whole.labels,
+        whole.class_names,
+        (np.arange(9) % 4 != 3) / 3,
+        whole.image_sizes,
+        names=whole.names,
+        found=12,
+        **told,
+    )
+    file = tmp_path / "set.json"
+    file.write_text("before")
+    dataset.save(file)
+    again = LocalizationDataset.load(file)
+    for attribute in ("boxes", "labels", "weights", "image_sizes"):
+        first, second = getattr(dataset, attribute), getattr(again, attribute)
+        assert np.array_equal(first, second) and first.dtype == second.dtype
+    assert again.images == dataset.images and again.names == dataset.names
+    assert again.class_names == dataset.class_names
+    assert again.summary() == dataset.summary()
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["bilder ü", "set.json"]
+    with pytest.raises(ValueError, match="`images` must be paths"):
+        tiny().save(tmp_path / "arrays.json")
+    for text in ("", "[]", "{}", '{"images": 3}', file.read_text()[:-9]):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"set\.json: not a saved dataset"):
+            LocalizationDataset.load(file)
+    with pytest.raises(ValueError, match="missing file"):
+        LocalizationDataset.load(tmp_path / "nowhere.json")
+
+
 def test_both_roads_give_the_documented_batches():
     dataset = tiny()
     road = dataset.to_tf_data(16, 4)
@@ -400,3 +435,54 @@ def test_a_users_own_model_fits_on_it(road):
         data, epochs=2, validation_data=data, shuffle=False, verbose=0
     ).history
     assert np.isfinite(history["loss"]).all() and len(history["val_loss"]) == 2
+
+
+ON_JAX = keras.config.backend() == "jax"
+
+
+@pytest.mark.skipif(
+    ON_JAX, reason="JAX warns that its threads may hang forked processes"
+)
+def test_worker_processes_give_what_threads_give(tmp_path):
+    """Over epochs: the order moves on in the processes as well."""
+    dataset = make_synthetic(12, directory=tmp_path, max_side=96)
+    view = RandomSquareView(8, bounding_box_format="rel_xyxy")
+    seen = []
+
+    class Seen(keras.Model):
+        def call(self, images):
+            return images
+
+        def train_step(self, *data):
+            images, targets, _ = data[-1]
+            values = (images, targets["box"])
+            seen.append([keras.ops.convert_to_numpy(value) for value in values])
+            return {"loss": 0.0}
+
+    runs = []
+    for processes in (False, True):
+        data = dataset.to_pydataset(
+            8,
+            4,
+            shuffle=True,
+            augment=view,
+            seed=0,
+            workers=2,
+            use_multiprocessing=processes,
+        )
+        seen.clear()
+        model = Seen()
+        model.compile(run_eagerly=True)
+        model.fit(data, epochs=2, shuffle=False, verbose=0)
+        runs.append([np.concatenate(part) for part in zip(*seen)])
+    assert len(runs[0][0]) == 24 and not np.allclose(runs[0][1][:12], runs[0][1][12:])
+    for threads, processes in zip(*runs):
+        np.testing.assert_allclose(threads, processes, atol=1e-4)
+
+
+@pytest.mark.skipif(not ON_JAX, reason="the others can")
+def test_jax_layers_are_refused_in_processes():
+    view = RandomSquareView(8, bounding_box_format="rel_xyxy")
+    with pytest.raises(ValueError, match="`use_multiprocessing=True`"):
+        tiny().to_pydataset(8, augment=view, use_multiprocessing=True)
+    tiny().to_pydataset(8, augment=lambda data: data, use_multiprocessing=True)

@@ -381,6 +381,14 @@ def test_coco_crowds_and_structure(folder):
     # Ids decide the order, not the file; unused categories stay.
     write(categories=[{"id": 9, "name": "dog"}, *content["categories"][::-1]])
     assert read().class_names == ("bird", "cat", "dog")
+    # As tables write them: 1.0, and one name for one picture.
+    floats = [{**each, "id": float(each["id"])} for each in content["images"]]
+    floats[0]["file_name"] = ".\\a.png"
+    annotations = [
+        {**each, "image_id": float(each["image_id"])} for each in content["annotations"]
+    ]
+    write(images=floats, annotations=annotations)
+    assert read().names == ["a.png", "b.png"] and np.allclose(read().boxes, PLAIN)
     stray = {"image_id": 99, "category_id": 7, "bbox": [0, 0, 1, 1]}
     for changes, reason in (
         ({"annotations": [stray]}, "annotation of an unknown image"),
@@ -395,7 +403,16 @@ def test_coco_crowds_and_structure(folder):
         ({"images": None}, "not COCO's JSON"),
         ({"categories": [{"id": 1, "name": "a"}] * 2}, "bad category"),
         ({"images": [{"id": 0}], "annotations": []}, "missing file name"),
-        ({"images": content["images"] + content["images"][:1]}, "duplicate picture"),
+        ({"images": content["images"] + content["images"][:1]}, "bad image id"),
+        (
+            {"images": [*content["images"], {**content["images"][0], "id": 5}]},
+            "duplicate picture",
+        ),
+        (
+            {"images": [{"id": [1], "file_name": "a.png"}]},
+            "annotation of an unknown image",
+        ),
+        ({"images": [{"file_name": "a.png"}], "annotations": []}, "bad image id"),
     ):
         write(**changes)
         with pytest.raises(AnnotationError) as caught:
@@ -475,6 +492,23 @@ def test_csv_headers(folder, header, rows, options, delimiter):
     dataset = read_csv(folder.images, file, **options)
     assert np.allclose(dataset.boxes, PLAIN, atol=1e-7)
     assert dataset.labels.tolist() == [1, 0]
+
+
+def test_csv_has_one_name_for_one_picture(folder):
+    (folder.images / "deep").mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder.images / "deep" / "ü 猫.png")
+    file = folder.path / "table.csv"
+    file.write_text(
+        "filename,class,xmin,ymin,xmax,ymax\r\n"
+        "deep\\ü 猫.png,cat,0,0,8,8\r\n ./deep/ü 猫.png ,cat,20,10,60,40\r\n",
+        encoding="utf-8",
+    )
+    dataset = read_csv(folder.images, file)
+    assert dataset.names == ["deep/ü 猫.png"]
+    assert np.allclose(dataset.boxes, PLAIN[:1], atol=1e-7)
+    assert len(dataset.summary().handled) == 1
+    with pytest.raises(ValueError, match="`columns` must be one of"):
+        read_csv(folder.images, file, columns={"boxes": ("a", "b", "c", "d")})
 
 
 def test_csv_tables_that_are_wrong(folder):
