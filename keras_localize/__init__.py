@@ -20,6 +20,7 @@ from keras_localize.localizer import (
     LocalizerHeads,
     build_localizer,
     cache_features,
+    export_localizer,
 )
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
@@ -48,6 +49,7 @@ __all__ = [
     "build_localizer",
     "cache_features",
     "evaluate_localizer",
+    "export_localizer",
     "load_oxford_pets",
     "make_synthetic",
     "plot_history",

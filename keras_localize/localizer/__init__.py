@@ -1,5 +1,6 @@
 """The localizer: a backbone, heads, and what a trained model does for its user."""
 
+from keras_localize.localizer.export import export_localizer
 from keras_localize.localizer.feature_batches import FeatureBatches
 from keras_localize.localizer.feature_cache import cache_features
 from keras_localize.localizer.localization import Localization
@@ -13,4 +14,5 @@ __all__ = [
     "LocalizerHeads",
     "build_localizer",
     "cache_features",
+    "export_localizer",
 ]

@@ -5,6 +5,15 @@ import math
 
 import keras
 
+# Padding and cropping shift a map by a pixel (NASNet's do) or make it larger than its
+# stride; the output of a nested model belongs to that model's graph.
+_NO_MAPS = (
+    keras.layers.InputLayer,
+    keras.layers.ZeroPadding2D,
+    keras.layers.Cropping2D,
+    keras.Model,
+)
+
 
 @keras.saving.register_keras_serializable(package="keras_localize")
 class FeatureExtractor(keras.Model):
@@ -153,12 +162,7 @@ def _maps(backbone):
     """(name, tensor) of every operation that gives a map, in topological order."""
     found = []
     for operation in backbone.operations:
-        # Padding makes a map one pixel larger than its stride; the output of a
-        # nested model belongs to that model's graph.
-        if isinstance(
-            operation,
-            (keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.Model),
-        ):
+        if isinstance(operation, _NO_MAPS):
             continue
         tensor = operation.output
         if isinstance(tensor, keras.KerasTensor) and len(tensor.shape) == 4:

@@ -140,6 +140,7 @@ class Localizer(LocalizerHeads):
         preprocessing=None,
         dropout=0.2,
         quality=False,
+        dtype=None,
         name="localizer",
         **kwargs,
     ):
@@ -153,12 +154,16 @@ class Localizer(LocalizerHeads):
                 f"preprocessing={preprocessing!r}"
             )
 
+        policy = keras.dtype_policies.get(dtype)
+
         # === Functional model ===
         images = keras.Input(image_shape(image_size), name="images")
         maps = _extract(images, preprocessing, backbone)
-        heads = _make_heads(maps[-1], num_classes, dropout, quality)
+        heads = _make_heads(maps[-1], num_classes, dropout, quality, policy)
         outputs = _connect_heads(maps, num_maps, head, heads)
         super().__init__(inputs=images, outputs=outputs, name=name, **kwargs)
+        # By it Keras scales the loss in float16, in a loaded model too.
+        self.dtype_policy = policy
 
         # === Config ===
         self.backbone = backbone
@@ -291,6 +296,7 @@ class Localizer(LocalizerHeads):
             "preprocessing": self.preprocessing and serialize(self.preprocessing),
             "dropout": self.dropout,
             "quality": self.quality,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "frozen": [path for path, layer in _leaves(self) if not layer.trainable],
             "backbone_trainable": self.backbone.trainable,
@@ -404,15 +410,15 @@ def _extract(images, preprocessing, backbone):
     return keras.tree.flatten(backbone(pixels))
 
 
-def _make_heads(final_map, num_classes, dropout, quality):
+def _make_heads(final_map, num_classes, dropout, quality, policy):
     """The layers beside the box head, by name."""
     layers = []
     if num_classes is not None:
         tokens = len(final_map.shape) == 3
         pooling = "GlobalAveragePooling1D" if tokens else "GlobalAveragePooling2D"
         layers = [
-            getattr(keras.layers, pooling)(name="pool"),
-            keras.layers.Dropout(dropout, name="dropout"),
+            getattr(keras.layers, pooling)(name="pool", dtype=policy),
+            keras.layers.Dropout(dropout, name="dropout", dtype=policy),
             keras.layers.Dense(
                 num_classes,
                 activation="sigmoid" if num_classes == 1 else "softmax",
@@ -421,7 +427,7 @@ def _make_heads(final_map, num_classes, dropout, quality):
             ),
         ]
     if quality:
-        layers.append(QualityHead(name="quality"))
+        layers.append(QualityHead(name="quality", dtype=policy))
     return {layer.name: layer for layer in layers}
 
 

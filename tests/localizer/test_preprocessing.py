@@ -11,16 +11,33 @@ from keras_localize.localizer.preprocessing import PixelScaling, preprocessing_f
 
 FAMILIES = {
     "mobilenet_0.25_224": "mobilenet",
+    "mobilenet_1.00_rows": "mobilenet",
     "mobilenetv2_1.00_224": "mobilenet_v2",
     "inception_v3": "inception_v3",
     "inception_resnet_v2": "inception_resnet_v2",
     "xception": "xception",
     "nasnet_mobile": "nasnet",
-    "resnet50v2": "resnet_v2",
-    "resnet101": "resnet",
+    "nasnet_large": "nasnet",
+    **{f"resnet{depth}v2": "resnet_v2" for depth in (50, 101, 152)},
+    **{f"resnet{depth}": "resnet" for depth in (50, 101, 152)},
     "vgg16": "vgg16",
     "vgg19": "vgg19",
-    "densenet201": "densenet",
+    **{f"densenet{depth}": "densenet" for depth in (121, 169, 201)},
+}
+
+# Families that hold their scaling unless they are built without it: what is then
+# missing, from the layers that they would hold.
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
+IMAGENET_STD = np.array([0.229, 0.224, 0.225])
+MISSING = {
+    "MobileNetV3Small": lambda x: x / 127.5 - 1,
+    "MobileNetV3Large": lambda x: x / 127.5 - 1,
+    "efficientnetb0": lambda x: (x / 255 - IMAGENET_MEAN) / IMAGENET_STD,
+    "efficientnetv2-b3": lambda x: (x / 255 - IMAGENET_MEAN) / IMAGENET_STD,
+    "efficientnetv2-s": lambda x: (x - 128) / 128,
+    "efficientnetv2-l": lambda x: (x - 128) / 128,
+    "convnext_tiny": lambda x: (x / 255 - IMAGENET_MEAN) / IMAGENET_STD,
+    "convnext_xlarge": lambda x: (x / 255 - IMAGENET_MEAN) / IMAGENET_STD,
 }
 
 
@@ -41,6 +58,20 @@ def test_equals_preprocess_input(name, rng):
     expected = module.preprocess_input(images.copy())
     got = keras.ops.convert_to_numpy(layer(images))
     np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_what_is_missing_without_the_models_own_scaling(name, rng):
+    layer, known = preprocessing_for(named(name))
+    assert known
+    images = rng.uniform(0, 255, (2, 8, 8, 3)).astype("float32")
+    got = keras.ops.convert_to_numpy(layer(images))
+    np.testing.assert_allclose(got, MISSING[name](images), atol=2e-5)
+    # Built with it, the model bears the same name and gets nothing.
+    assert preprocessing_for(named(name, keras.layers.Rescaling(1 / 255))) == (
+        None,
+        True,
+    )
 
 
 @pytest.mark.skipif(
