@@ -28,7 +28,7 @@ def test_pictures_of_any_size_to_their_own_pixels(classes, tmp_path, rng):
 
     localizer = build_localizer(tiny_backbone(), classes, quality=True)
     point = localizer.head.point
-    point.set_weights([rng.normal(size=point.kernel.shape), np.zeros(5)])
+    point.set_weights([rng.normal(size=point.kernel.shape), np.zeros(8)])
     export_localizer(localizer, tmp_path / "served")
     served = tf.saved_model.load(str(tmp_path / "served"))
     for height, width in ((375, 500), (500, 333), (40, 31), (300, 7)):

@@ -56,10 +56,10 @@ def learned():
 def test_sixteen_pictures_are_learned_by_heart(rng):
     localizer = build_localizer(tiny_backbone(), None, trainable_backbone=True)
     images, boxes = draw(rng, 16)
-    schedule = keras.optimizers.schedules.CosineDecay(4e-3, 150)
+    schedule = keras.optimizers.schedules.CosineDecay(4e-3, 300)
     localizer.compile(keras.optimizers.AdamW(schedule, clipnorm=10.0))
     # One epoch of many steps: what Keras does between epochs costs more than a step.
-    many = np.tile(np.arange(16), 150)
+    many = np.tile(np.arange(16), 300)
     localizer.fit(
         images[many], {"box": boxes[many]}, batch_size=16, shuffle=False, verbose=0
     )

@@ -44,7 +44,7 @@ def test_another_backend_finds_the_same_boxes(batch, tmp_path):
     localizer = build_localizer(tiny_backbone(), 3, quality=True)
     point = localizer.head.point
     point.set_weights(
-        [np.random.default_rng(0).normal(size=point.kernel.shape), np.zeros(5)]
+        [np.random.default_rng(0).normal(size=point.kernel.shape), np.zeros(8)]
     )
     localizer.save(tmp_path / "localizer.keras")
     np.save(tmp_path / "images.npy", batch[0])
