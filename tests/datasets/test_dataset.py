@@ -344,9 +344,9 @@ def decoded(monkeypatch):
     seen = []
     original = squares_module.letterbox
 
-    def watched(source, size):
+    def watched(source, size, out):
         seen.append(source)
-        return original(source, size)
+        return original(source, size, out)
 
     monkeypatch.setattr(squares_module, "letterbox", watched)
     return seen
