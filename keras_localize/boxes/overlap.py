@@ -56,7 +56,8 @@ def iou(boxes1, boxes2, bounding_box_format="rel_xyxy"):
         with an inverted side is empty, and an empty box has an IoU of 0.
 
     Raises:
-        ValueError: for an unknown format or a last axis that is not 4.
+        ValueError: for an unknown format, a last axis that is not 4, or leading axes
+            that do not broadcast.
 
     Example:
 
@@ -87,7 +88,8 @@ def giou(boxes1, boxes2, bounding_box_format="rel_xyxy"):
         Tensor of shape `(...)` in `[-1, 1]`, never above the IoU.
 
     Raises:
-        ValueError: for an unknown format or a last axis that is not 4.
+        ValueError: for an unknown format, a last axis that is not 4, or leading axes
+            that do not broadcast.
 
     Example:
 
@@ -117,7 +119,8 @@ def diou(boxes1, boxes2, bounding_box_format="rel_xyxy"):
         Tensor of shape `(...)` in `[-1, 1]`, never above the IoU.
 
     Raises:
-        ValueError: for an unknown format or a last axis that is not 4.
+        ValueError: for an unknown format, a last axis that is not 4, or leading axes
+            that do not broadcast.
 
     Example:
 
@@ -147,7 +150,8 @@ def ciou(boxes1, boxes2, bounding_box_format="rel_xyxy"):
         Tensor of shape `(...)` in `[-2, 1]`, never above the DIoU.
 
     Raises:
-        ValueError: for an unknown format or a last axis that is not 4.
+        ValueError: for an unknown format, a last axis that is not 4, or leading axes
+            that do not broadcast.
 
     Example:
 
@@ -229,6 +233,7 @@ def positive(a):
 def _paired(kind, boxes1, boxes2, bounding_box_format):
     check_format(bounding_box_format)
     boxes1, boxes2 = as_boxes(boxes1, "boxes1"), as_boxes(boxes2, "boxes2")
+    _check_broadcast(tuple(boxes1.shape), tuple(boxes2.shape))
     if boxes1.dtype != boxes2.dtype:
         boxes1, boxes2 = ops.cast(boxes1, "float64"), ops.cast(boxes2, "float64")
     x0, y0, x1, y1 = scaled_corners(boxes1, bounding_box_format)
@@ -237,6 +242,17 @@ def _paired(kind, boxes1, boxes2, bounding_box_format):
     x = meet(x0, larger(x1, x0), u0, larger(u1, u0))
     y = meet(y0, larger(y1, y0), v0, larger(v1, v0))
     return measure(kind, x, y)
+
+
+def _check_broadcast(shape1, shape2):
+    if any(
+        a != b and 1 not in (a, b) and None not in (a, b)
+        for a, b in zip(reversed(shape1), reversed(shape2))
+    ):
+        raise ValueError(
+            "`boxes1` and `boxes2` must have leading axes that broadcast. Received "
+            f"shapes: boxes1={shape1}, boxes2={shape2}"
+        )
 
 
 def _is_float64(a):
