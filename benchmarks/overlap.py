@@ -4,8 +4,9 @@
 
 For each n: microseconds per call, forward and with the gradient, eager and compiled.
 Calls of all candidates are interleaved, so that a busy machine slows all alike; the
-figure is the lower quartile. torchmetrics (torch) and KerasCV (TensorFlow) are timed
-where they are installed; both peers compute all n x n pairs, so they stop at 1024.
+figure is the lower quartile, and a ratio the median of those of the rounds.
+torchmetrics (torch) and KerasCV (TensorFlow) are timed where they are installed; both
+peers compute all n x n pairs, so they stop at 1024.
 """
 
 import argparse
@@ -166,7 +167,7 @@ def finish(x):
 
 
 def clock(runs, arguments, seconds):
-    """{name: lower quartile of the time of a call in microseconds}."""
+    """{name: times of its calls in microseconds}, one of each candidate per round."""
     for run in runs.values():
         for _ in range(3):
             finish(run(*arguments))
@@ -177,7 +178,7 @@ def clock(runs, arguments, seconds):
             start = time.perf_counter()
             finish(run(*arguments))
             times[name].append(time.perf_counter() - start)
-    return {name: 1e6 * np.quantile(t, 0.25) for name, t in times.items()}
+    return {name: 1e6 * np.array(t) for name, t in times.items()}
 
 
 def pair(n, rng):
@@ -197,8 +198,9 @@ def main():
     rng = np.random.default_rng(0)
     everything = candidates()
     print(f"{BACKEND}, microseconds per call")
-    print("| | n | " + " | ".join(everything) + " | ours / hand-fused (giou) |")
-    print("|---" * (len(everything) + 3) + "|")
+    ratios = "ours / hand-fused (giou) | ours / Keras (ciou)"
+    print("| | n | " + " | ".join(everything) + f" | {ratios} |")
+    print("|---" * (len(everything) + 4) + "|")
     for mode in ("eager", "jit")[: 1 if options.no_jit else 2]:
         wrap = compiled if mode == "jit" else (lambda f: f)
         for part in ("forward", "gradient"):
@@ -211,9 +213,18 @@ def main():
                     if not ("n x n" in name and (n > 1024 or mode == "jit"))
                 }
                 times = clock(runs, arguments, options.seconds)
-                row = [f"{times[k]:.0f}" if k in times else "-" for k in everything]
-                ratio = times["ours giou"] / times["hand-fused giou"]
-                print(f"| {mode} {part} | {n} | {' | '.join(row)} | {ratio:.2f} |")
+                row = [
+                    f"{np.quantile(times[k], 0.25):.0f}" if k in times else "-"
+                    for k in everything
+                ]
+                row += [
+                    f"{np.median(times[ours] / times[peer]):.2f}"
+                    for ours, peer in [
+                        ("ours giou", "hand-fused giou"),
+                        ("ours ciou", "keras ciou"),
+                    ]
+                ]
+                print(f"| {mode} {part} | {n} | {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

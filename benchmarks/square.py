@@ -1,10 +1,13 @@
-"""Pictures per second of the square's layers against Keras's and albumentations'.
+"""Speed of the square's layers beside Keras's and albumentations', as ratios.
 
-    KERAS_BACKEND=tensorflow python benchmarks/square.py
+    KERAS_BACKEND=tensorflow python benchmarks/square.py [--rounds 15] [--only tf.data]
 
-Every contender turns the same 500 x 375 uint8 pictures with one box each into squares
-of 224 in the same process, one after the other, several rounds; the best round counts.
-albumentations is optional.
+All contenders turn the same 500 x 375 uint8 pictures with one box each into squares of
+224 in one process. They are timed in turn, in many short rounds; a ratio is the median
+of the rounds' ratios to the peer of the same row (with the quartiles), so that what
+slows the machine slows both. More than 1: the first is faster. albumentations is
+optional.
+Compiled: `tf.function` on TensorFlow, `jax.jit` on JAX, nothing on torch.
 """
 
 import argparse
@@ -55,45 +58,52 @@ def keras_chain():
     return chain
 
 
-def in_tf_data(layer, images, boxes, count, with_boxes=True, threads=1):
-    """Pictures per second, mapped one by one."""
+def in_tf_data(layer, images, boxes, count, with_boxes=True):
+    """A function that maps `count` pictures one by one."""
     labels = np.zeros(boxes.shape[:2], "int32")
     # Without boxes the same arrays travel under a name that the layer leaves alone.
     key = "bounding_boxes" if with_boxes else "carried"
     data = {"images": images, key: {"boxes": boxes, "labels": labels}}
     options = tf.data.Options()
-    options.threading.private_threadpool_size = threads
+    options.threading.private_threadpool_size = 1
     options.autotune.enabled = False
     dataset = tf.data.Dataset.from_tensor_slices(data).repeat()
-    dataset = dataset.map(layer, num_parallel_calls=threads).with_options(options)
-    iterator = iter(dataset.take(count + 5))
-    for _ in range(5):
-        next(iterator)
-    start = time.perf_counter()
-    for _ in iterator:
-        pass
-    return count / (time.perf_counter() - start)
+    dataset = dataset.map(layer, num_parallel_calls=1).with_options(options)
+    # One endless iterator: a round does not pay for starting it.
+    iterator = iter(dataset)
+
+    def run():
+        for _ in range(count):
+            next(iterator)
+
+    return run
 
 
-def in_batches(layer, images, boxes, count):
-    """Pictures per second of eager calls on batches."""
-    labels = np.zeros(boxes.shape[:2], "int32")
-    bounding_boxes = {"boxes": boxes, "labels": labels}
+def in_batches(layer, images, boxes, count, jit):
+    """A function that moves `count` pictures in batches, eagerly or compiled."""
+    backend = keras.backend.backend()
+    images = keras.ops.convert_to_tensor(images.astype("float32"))
+    boxes = keras.ops.convert_to_tensor(boxes)
+    labels = keras.ops.zeros(boxes.shape[:2], "int32")
 
-    def call():
+    def moved(images, boxes):
         # Keras's layers write into the dict that they are given.
-        data = {
-            "images": images.astype("float32"),
-            "bounding_boxes": {**bounding_boxes},
-        }
-        return keras.ops.convert_to_numpy(layer(data)["images"])
+        bounding_boxes = {"boxes": boxes, "labels": labels}
+        out = layer({"images": images, "bounding_boxes": bounding_boxes})
+        return out["images"], out["bounding_boxes"]["boxes"]
 
-    call()
-    calls = max(count // len(images), 1)
-    start = time.perf_counter()
-    for _ in range(calls):
-        call()
-    return calls * len(images) / (time.perf_counter() - start)
+    if jit and backend == "tensorflow":
+        moved = tf.function(moved)
+    if jit and backend == "jax":
+        import jax
+
+        moved = jax.jit(moved)
+
+    def run():
+        for _ in range(max(count // len(images), 1)):
+            keras.ops.convert_to_numpy(moved(images, boxes)[0])
+
+    return run
 
 
 def in_albumentations(images, boxes, count):
@@ -108,71 +118,98 @@ def in_albumentations(images, boxes, count):
         ],
         bbox_params=a.BboxParams("pascal_voc", label_fields=["labels"]),
     )
-    for image, box in zip(images[:5], boxes):
-        transform(image=image, bboxes=box, labels=[0])
+
+    def run():
+        for index in range(count):
+            at = index % len(images)
+            out = transform(image=images[at], bboxes=boxes[at], labels=[0])
+            out["image"].astype("float32")
+
+    return run
+
+
+def pairs(images, boxes, count):
+    """{what: (function to time, function of its peer)}, made when asked for."""
+
+    def mapped(layer, count=count, **options):
+        return in_tf_data(layer, images, boxes, count, **options)
+
+    def batch(layer, jit, count=count):
+        return in_batches(layer, images, boxes, count, jit)
+
+    pad, view = PadToSquare(SIZE), RandomSquareView(SIZE)
+    smooth, keras_smooth = PadToSquare(SIZE, antialias=True), keras_resizing(True)
+    found = {
+        "tf.data: PadToSquare / the same without boxes": lambda: (
+            mapped(pad),
+            mapped(pad, with_boxes=False),
+        ),
+        "tf.data: PadToSquare / Keras Resizing": lambda: (
+            mapped(pad),
+            mapped(keras_resizing()),
+        ),
+        "tf.data: the same, antialias": lambda: (mapped(smooth), mapped(keras_smooth)),
+        "tf.data: RandomSquareView / Keras chain": lambda: (
+            mapped(view, count // 4),
+            mapped(keras_chain(), count // 4),
+        ),
+        "tf.data: PadToSquare / albumentations": lambda: (
+            mapped(pad),
+            in_albumentations(images, boxes, count),
+        ),
+    }
+    for how, jit in {"eager": False, "compiled": True}.items():
+        if jit and keras.backend.backend() == "torch":
+            continue
+        found[f"{how}: PadToSquare / Keras Resizing"] = lambda jit=jit: (
+            batch(pad, jit),
+            batch(keras_resizing(), jit),
+        )
+        found[f"{how}: RandomSquareView / Keras chain"] = lambda jit=jit: (
+            batch(view, jit),
+            batch(keras_chain(), jit),
+        )
+    return found
+
+
+def seconds(run):
     start = time.perf_counter()
-    for index in range(count):
-        at = index % len(images)
-        out = transform(image=images[at], bboxes=boxes[at], labels=[0])
-        out["image"].astype("float32")
-    return count / (time.perf_counter() - start)
+    run()
+    return time.perf_counter() - start
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--count", type=int, default=64)
+    parser.add_argument("--only", default="", help="rows that begin with this")
     arguments = parser.parse_args()
-    images, boxes = pictures(16)
-    pad, view = PadToSquare(SIZE), RandomSquareView(SIZE)
-    pad_smooth = PadToSquare(SIZE, antialias=True)
-    view_smooth = RandomSquareView(SIZE, antialias=True)
     count = arguments.count
-    contenders = {
-        "tf.data: PadToSquare": lambda: in_tf_data(pad, images, boxes, count),
-        "tf.data: PadToSquare, no box": lambda: in_tf_data(
-            pad, images, boxes, count, with_boxes=False
-        ),
-        "tf.data: Keras Resizing": lambda: in_tf_data(
-            keras_resizing(), images, boxes, count
-        ),
-        "tf.data: PadToSquare, antialias": lambda: in_tf_data(
-            pad_smooth, images, boxes, count
-        ),
-        "tf.data: Keras Resizing, antialias": lambda: in_tf_data(
-            keras_resizing(antialias=True), images, boxes, count
-        ),
-        "tf.data: RandomSquareView": lambda: in_tf_data(view, images, boxes, count),
-        "tf.data: RandomSquareView, antialias": lambda: in_tf_data(
-            view_smooth, images, boxes, count // 4
-        ),
-        "tf.data: Keras chain": lambda: in_tf_data(
-            keras_chain(), images, boxes, count // 4
-        ),
-        "albumentations: LongestMaxSize, PadIfNeeded": lambda: in_albumentations(
-            images, boxes, count
-        ),
-        "batches: PadToSquare": lambda: in_batches(pad, images, boxes, count // 2),
-        "batches: Keras Resizing": lambda: in_batches(
-            keras_resizing(), images, boxes, count // 2
-        ),
-        "batches: RandomSquareView": lambda: in_batches(
-            view, images, boxes, count // 2
-        ),
-        "batches: Keras chain": lambda: in_batches(
-            keras_chain(), images, boxes, count // 4
-        ),
-    }
-    best = dict.fromkeys(contenders, 0.0)
-    for _ in range(arguments.rounds):
-        for name, measure in contenders.items():
-            try:
-                best[name] = max(best[name], measure())
-            except ImportError:
-                continue
-    print(f"Keras {keras.__version__}, {keras.backend.backend()}, pictures per second")
-    for name, speed in best.items():
-        print(f"{name:45s} {f'{speed:8.0f}' if speed else 'not installed'}")
+    print(f"Keras {keras.__version__}, {keras.backend.backend()}; pictures per second")
+    print("| | ours | peer | ratio | quartiles |\n|---|---|---|---|---|")
+    for name, make in pairs(*pictures(16), count).items():
+        if not name.startswith(arguments.only):
+            continue
+        try:
+            runs = make()
+            for run in runs:
+                run()
+        except Exception as error:  # not installed, or a peer that does not compile
+            print(f"| {name} | {type(error).__name__} | | | |", flush=True)
+            continue
+        times = np.array(
+            [[seconds(run) for run in runs] for _ in range(arguments.rounds)]
+        )
+        low, ratio, high = np.quantile(times[:, 1] / times[:, 0], [0.25, 0.5, 0.75])
+        done = (
+            count // 4 if name == "tf.data: RandomSquareView / Keras chain" else count
+        )
+        ours, peer = done / np.median(times, axis=0)
+        print(
+            f"| {name} | {ours:.0f} | {peer:.0f} | {ratio:.2f} "
+            f"| {low:.2f}-{high:.2f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Overlap losses for one box per sample, right for any finite prediction."""
 
 import math
+import numbers
 
 import keras
 from keras import ops
@@ -18,6 +19,9 @@ from keras_localize.boxes.overlap import (
     scaled_corners,
     smaller,
 )
+
+# L1 grows no further, so that it and the sum over a batch stay finite in float32.
+LARGEST_L1 = 1e30
 
 
 class _OverlapLoss(keras.losses.Loss):
@@ -174,7 +178,8 @@ class BoxLoss(_OverlapLoss):
 
     L1 is the sum of the four corner coordinates' absolute errors, as in DETR, in the
     unit of the format: the defaults are made for relative formats. For a format in
-    pixels divide `l1_weight` by the side of the image.
+    pixels divide `l1_weight` by the side of the image. Beyond 1e30 it grows no further:
+    the loss is finite for any finite prediction.
 
     Inverted predictions as for `IoULoss`; L1 sees the corners as they come.
 
@@ -212,7 +217,7 @@ class BoxLoss(_OverlapLoss):
         dtype=None,
     ):
         super().__init__(bounding_box_format, reduction, name, dtype)
-        if overlap not in MEASURES:
+        if not isinstance(overlap, str) or overlap not in MEASURES:
             raise ValueError(
                 f"`overlap` must be one of {', '.join(MEASURES)}. "
                 f"Received: overlap={overlap!r}"
@@ -224,7 +229,7 @@ class BoxLoss(_OverlapLoss):
     def call(self, y_true, y_pred):
         """The loss of each box: `(..., 4)` and `(..., 4)` give `(...)`."""
         true, pred = self._corners(y_true, y_pred)
-        l1 = sum(magnitude(t - p) for t, p in zip(true, pred)) / SCALE
+        l1 = _bounded(sum(magnitude(t - p) for t, p in zip(true, pred))) / SCALE
         overlap_loss = self._overlap_loss(true, pred)
         return self.l1_weight * l1[..., 0] + self.overlap_weight * overlap_loss
 
@@ -279,8 +284,15 @@ def _inversion(low, high, hull):
     return 2 * positive(low - high) / unit
 
 
+def _bounded(length):
+    """`length`, at most LARGEST_L1; beyond it the gradient shrinks in proportion."""
+    largest = LARGEST_L1 * SCALE
+    return length * (largest / ops.maximum(ops.stop_gradient(length), largest))
+
+
 def _weight(name, value):
-    if not (math.isfinite(value) and value >= 0):
+    number = isinstance(value, numbers.Real) and math.isfinite(value)
+    if not (number and value >= 0):
         raise ValueError(
             f"`{name}` must be a finite number of at least 0. Received: {name}={value}"
         )

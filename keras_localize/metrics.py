@@ -1,5 +1,7 @@
 """The box metric."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -52,7 +54,8 @@ class IoUMetric(keras.metrics.Mean):
         name=None,
         dtype=None,
     ):
-        if threshold is not None and not 0 < threshold <= 1:
+        number = isinstance(threshold, numbers.Real)
+        if threshold is not None and not (number and 0 < threshold <= 1):
             raise ValueError(
                 "`threshold` must be None or a number in (0, 1]. "
                 f"Received: threshold={threshold}"

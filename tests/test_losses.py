@@ -188,8 +188,7 @@ def test_finite_whatever_comes(dtype, mode, rng):
         *box_pairs.upright_pairs(rng, PAIRS).values(),
         *box_pairs.degenerate_pairs(rng, PAIRS).values(),
     ]
-    # L1 itself leaves float32 where coordinates of more than 1e36 disagree.
-    largest = 65504 if dtype == "float16" else 1e36
+    largest = 65504 if dtype == "float16" else 3.3e38
     y_true, y_pred = (
         keras.ops.cast(np.clip(np.concatenate(side), -largest, largest), dtype)
         for side in zip(*pairs)
@@ -200,9 +199,25 @@ def test_finite_whatever_comes(dtype, mode, rng):
         y_pred,
         mode,
     )
+    if PAIRS >= 31000:
+        assert len(value) >= 10**6
     assert np.isfinite(value).all()
+    assert np.isfinite(value.astype("float32").sum(0)).all()  # what a batch adds up to
     assert np.isfinite(gradient).all()
     assert (value >= -1e-6).all()
+
+
+def test_the_largest_coordinates_disagree_and_l1_is_bounded():
+    most = np.finfo("float32").max
+    y_true, y_pred = np.full((1, 4), most), np.full((1, 4), -most)
+    loss = BoxLoss(l1_weight=1, overlap_weight=0, reduction=None)
+    for scale, expected in [(1.0, 1e30), (1e20 / most, 8e20)]:
+        value, gradient = value_and_gradient(
+            lambda y, t=y_true * scale: loss(t.astype("float32"), y),
+            (y_pred * scale).astype("float32"),
+        )
+        assert value == pytest.approx(expected, rel=1e-5)
+        assert (gradient < 0).all()  # downhill is still towards the truth
 
 
 @pytest.mark.parametrize("start", ["inverted", "mirrored", "disjoint", "point", "zero"])

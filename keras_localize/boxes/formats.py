@@ -36,7 +36,9 @@ def convert(boxes, source, target, image_size=None):
             match those of `boxes` from the left.
 
     Returns:
-        Tensor of the shape of `boxes`, float64 if `boxes` is, else float32.
+        Tensor of the shape of `boxes`, float64 if `boxes` is, else float32. NaN is
+        data like any other, here as in all functions of boxes: it is not looked for
+        and comes out as NaN.
 
     Raises:
         ValueError: for an unknown format, a last axis that is not 4, or a missing
@@ -150,7 +152,13 @@ def is_relative(bounding_box_format):
 def as_boxes(boxes, argument="boxes"):
     """`boxes` as a float tensor of shape (..., 4): float64 stays, else float32."""
     if not isinstance(boxes, KerasTensor):
-        boxes = ops.convert_to_tensor(boxes)
+        try:
+            boxes = ops.convert_to_tensor(boxes)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`{argument}` must be a numeric array of shape (..., 4). "
+                f"Received: {boxes!r}"
+            ) from error
     if len(boxes.shape) == 0 or boxes.shape[-1] != 4:
         raise ValueError(
             f"`{argument}` must have 4 coordinates on its last axis, shape (..., 4). "
@@ -224,6 +232,8 @@ def sides(xp, image_size, boxes, dtype=None):
     dtype = dtype or backend.standardize_dtype(boxes.dtype)
     if isinstance(image_size, (tuple, list)) and len(image_size) == 2:
         pair = [_number(side) for side in image_size]
+        if any(side is None or isinstance(side, str) for side in pair):
+            raise _bad_image_size(image_size)
         if all(isinstance(side, (int, float)) for side in pair):
             if not all(side >= 1 and side % 1 == 0 for side in pair):
                 raise _bad_image_size(image_size)

@@ -4,6 +4,7 @@ This is the only place that knows the square's scale and offset. Pixels
 (`PadToSquare`, the datasets) and boxes (the functions below) both ask `fit`.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -129,33 +130,50 @@ def move(xp, boxes, fit, bounding_box_format, inverse=False):
 
     `xp` is `numpy` with a fit of ints, or a backend's namespace with a fit of ints or
     of tensors of the boxes' dtype. Each coordinate is mapped as it stands, positions
-    about the picture's centre and extents by the scale alone: no detour by corners or
-    pixels, and half the magnitude, keep float32 exact to a fraction of a pixel.
+    about a centre and extents by the scale alone: no detour by corners or pixels, and
+    half the magnitude, keep float32 exact to a fraction of a pixel.
     """
+    vector = partial(_vector, xp, boxes.dtype, bounding_box_format)
     if is_relative(bounding_box_format):
-        from_x, from_y = 0.5, 0.5
-        scale_x, scale_y = fit.columns / fit.size, fit.rows / fit.size
-        to_x = (fit.left + fit.columns / 2) / fit.size
-        to_y = (fit.top + fit.rows / 2) / fit.size
-    else:
-        from_x, from_y = fit.width / 2, fit.height / 2
-        scale_x, scale_y = fit.columns / fit.width, fit.rows / fit.height
-        to_x, to_y = fit.left + fit.columns / 2, fit.top + fit.rows / 2
-    # Extents have no origin: a zero of the origin's shape.
-    origins = {"x": from_x, "y": from_y, "w": 0 * from_x, "h": 0 * from_y}
-    scales = {"x": scale_x, "y": scale_y, "w": scale_x, "h": scale_y}
-    targets = {"x": to_x, "y": to_y, "w": 0 * to_x, "h": 0 * to_y}
-
-    def vector(values):
-        letters = bounding_box_format.removeprefix("rel_").removeprefix("center_")
-        row = [values[letter] for letter in letters]
-        if all(isinstance(value, (int, float)) for value in row):
-            return xp.array(row, boxes.dtype)
-        return xp.stack([xp.array(value, boxes.dtype) for value in row], axis=-1)
-
+        # In fractions of a side a coordinate moves little or not at all: what is added
+        # to it is small, and so are its rounding errors.
+        middle = vector(0.5, 0.5, 0.0)
+        shift = vector(
+            (2 * fit.left + fit.columns - fit.size) / (2 * fit.size),
+            (2 * fit.top + fit.rows - fit.size) / (2 * fit.size),
+            0.0,
+        )
+        if inverse:
+            growth_x = (fit.size - fit.columns) / fit.columns
+            growth_y = (fit.size - fit.rows) / fit.rows
+            growth = vector(growth_x, growth_y)
+            return boxes + ((boxes - middle - shift) * growth - shift)
+        growth_x = (fit.columns - fit.size) / fit.size
+        growth_y = (fit.rows - fit.size) / fit.size
+        return boxes + ((boxes - middle) * vector(growth_x, growth_y) + shift)
+    scale = vector(fit.columns / fit.width, fit.rows / fit.height)
+    middle = vector(fit.width / 2, fit.height / 2, 0.0)
+    centre = vector(fit.left + fit.columns / 2, fit.top + fit.rows / 2, 0.0)
     if inverse:
-        return (boxes - vector(targets)) / vector(scales) + vector(origins)
-    return (boxes - vector(origins)) * vector(scales) + vector(targets)
+        return (boxes - centre) / scale + middle
+    return (boxes - middle) * scale + centre
+
+
+def _vector(xp, dtype, bounding_box_format, x, y, extent=None):
+    """Values per axis in the order of the format's coordinates: (4,) or (..., 4).
+
+    `extent`: the value for widths and heights, which have no origin; `None`: the
+    axis's own.
+    """
+    letters = bounding_box_format.removeprefix("rel_").removeprefix("center_")
+    values = {"x": x, "y": y, "w": x, "h": y}
+    if extent is not None:
+        # A zero of the shape of the others, tensors or numbers.
+        values["w"], values["h"] = 0 * x + extent, 0 * y + extent
+    row = [values[letter] for letter in letters]
+    if all(isinstance(value, (int, float)) for value in row):
+        return xp.array(row, dtype)
+    return xp.stack([xp.array(value, dtype) for value in row], axis=-1)
 
 
 def check_size(size):

@@ -14,6 +14,8 @@ _MULTIPLIERS = (0x7FEB352D, 0x846CA68B)
 def as_seeds(xp, seeds):
     """Integers of any width as int32, taken modulo 2**32."""
     if not hasattr(seeds, "shape") or isinstance(seeds, (np.ndarray, np.generic)):
+        if np.asarray(seeds).dtype.kind not in "iuO":
+            raise ValueError(f"`seed` must be integers. Received: seed={seeds!r}")
         words = [int(seed) & 0xFFFFFFFF for seed in np.ravel(seeds)]
         seeds = np.array(words, "uint32").reshape(np.shape(seeds)).view("int32")
         return xp.convert_to_tensor(seeds)

@@ -334,15 +334,16 @@ class PadToSquare(keras.layers.Layer):
 
     def _check_images(self, images):
         images = _as_tensor(images, "images")
+        check_dense(images, "images", "map the layer before batching")
         shape = tuple(images.shape)
         if len(shape) not in (3, 4):
             raise ValueError(
                 "`images` must be one image of rank 3, (H, W, C) in channels_last "
                 f"format, or a batch of rank 4. Received shape: {shape}"
             )
-        if 0 in [shape[axis] for axis in self._axes]:
+        if 0 in shape[-3:]:
             raise ValueError(
-                "`images` must have at least one pixel. Received shape: "
+                "`images` must have at least one pixel of one channel. Received shape: "
                 f"{shape}, data_format={self.data_format!r}"
             )
         return images
@@ -381,6 +382,15 @@ class PadToSquare(keras.layers.Layer):
                 f"{shape} for images of shape {image_shape}"
             )
         return masks
+
+
+def check_dense(tensor, argument, remedy):
+    """Raises the ValueError that names `argument` for a ragged tensor."""
+    if hasattr(tensor, "row_splits"):
+        raise ValueError(
+            f"`{argument}` must be a dense tensor: {remedy}. Received a ragged one of "
+            f"shape {tuple(tensor.shape)}"
+        )
 
 
 def keep_sentinels(xp, before, after):

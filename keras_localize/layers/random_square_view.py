@@ -14,7 +14,11 @@ from keras_localize.boxes.formats import (
     to_pixels,
 )
 from keras_localize.layers.draws import as_seeds, fold, uniform
-from keras_localize.layers.pad_to_square import PadToSquare, keep_sentinels
+from keras_localize.layers.pad_to_square import (
+    PadToSquare,
+    check_dense,
+    keep_sentinels,
+)
 from keras_localize.layers.resampling import resample
 from keras_localize.layers.tf_data import in_tf_graph, ops_for
 
@@ -30,7 +34,8 @@ class RandomSquareView(PadToSquare):
 
     Every box (and all boxes of a picture at once) stays visible by at least
     `min_visible` of its area; a zoom that would forbid this is reduced for that
-    picture. What leaves the square is cut off the box.
+    picture. What leaves the square is cut off the box. Rows that mark "no box" (all -1
+    or all 0) or that hold NaN or inverted corners are not kept in sight.
 
     Args:
         size: side of the square in pixels.
@@ -111,7 +116,8 @@ class RandomSquareView(PadToSquare):
                 f"Received: interpolation={interpolation!r}"
             )
         zoom = tuple(zoom) if isinstance(zoom, (tuple, list)) else (zoom, zoom)
-        if len(zoom) != 2 or not 0 < zoom[0] <= zoom[1] < math.inf:
+        numeric = all(isinstance(factor, numbers.Real) for factor in zoom)
+        if len(zoom) != 2 or not numeric or not 0 < zoom[0] <= zoom[1] < math.inf:
             raise ValueError(
                 "`zoom` must be a pair (least, most) of positive numbers. "
                 f"Received: zoom={zoom!r}"
@@ -152,11 +158,13 @@ class RandomSquareView(PadToSquare):
         single = len(images.shape) == 3
 
         batch = images[None] if single else images
-        boxes = masks = None
+        boxes = None
         if is_dict and "bounding_boxes" in data:
             given = xp.cast(data["bounding_boxes"]["boxes"], "float32")
             boxes = given[None] if single else given
             boxes = boxes if len(boxes.shape) == 3 else boxes[:, None]
+            # One row that marks "no box": nothing has a minimum over no boxes at all.
+            boxes = xp.pad(boxes, [(0, 0), (0, 1), (0, 0)], constant_values=-1)
         height, width = (xp.shape(batch)[axis] for axis in self._axes)
         corners = None if boxes is None else self._pixel_corners(boxes, height, width)
         hashed = self._hashes(xp, images, xp.shape(batch)[0], seed)
@@ -176,7 +184,7 @@ class RandomSquareView(PadToSquare):
             return pictures
         moved = {"images": pictures}
         if boxes is not None:
-            after = self._view_boxes(xp, corners, rows, columns)
+            after = self._view_boxes(xp, corners, rows, columns)[:, :-1]
             after = keep_sentinels(xp, given, xp.reshape(after, xp.shape(given)))
             moved["bounding_boxes"] = {"boxes": after}
         if "segmentation_masks" in data:
@@ -199,14 +207,21 @@ class RandomSquareView(PadToSquare):
         )
         return config
 
+    def _check_boxes(self, boxes, images):
+        check_dense(boxes, "boxes", "pad them with rows of -1, which mark no box")
+        return super()._check_boxes(boxes, images)
+
     # --- the draw ---
 
     def _hashes(self, xp, images, batch_size, seed):
         """One int32 hash per picture, from its given seeds or the layer's state."""
+        single = len(images.shape) == 3
         if seed is None:
             seed = self._next_seed(images)
-        elif len(seed.shape) == len(images.shape) - 2:
-            return fold(xp, seed if len(seed.shape) == 2 else seed[None])
+        elif single and len(seed.shape) == 1:
+            return fold(xp, seed[None])
+        elif not single and len(seed.shape) == 2 and _same_batch(seed, images):
+            return fold(xp, seed)
         elif len(seed.shape) != 1:
             raise ValueError(
                 "`seed` must be integers of shape (K,) for one image or (B, K) for a "
@@ -332,6 +347,10 @@ class RandomSquareView(PadToSquare):
         batch = view(batch, "nearest")
         batch = xp.squeeze(batch, channel) if flat else batch
         return batch[0] if single else batch
+
+
+def _same_batch(seed, images):
+    return seed.shape[0] in (None, images.shape[0]) or images.shape[0] is None
 
 
 def _check_range(argument, value, least, most):

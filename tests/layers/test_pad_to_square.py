@@ -421,6 +421,28 @@ def test_a_model_with_boxes_is_saved_and_loaded(tmp_path, rng):
     )
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf_saved_model")
+def test_a_model_that_holds_it_is_exported(tmp_path, rng):
+    inputs = {
+        "images": keras.Input((None, None, 3), name="images"),
+        "bounding_boxes": {"boxes": keras.Input((None, 4), name="boxes")},
+    }
+    model = keras.Model(inputs, PadToSquare(24, antialias=True)(inputs))
+    model.export(tmp_path / "model", format="tf_saved_model", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "model"))
+    for shape, count in [((2, 40, 25, 3), 1), ((1, 20, 60, 3), 3)]:
+        box = rng.uniform(0, 20, (shape[0], count, 4)).astype("float32")
+        images = rng.uniform(0, 255, shape).astype("float32")
+        data = {"images": images, "bounding_boxes": {"boxes": box}}
+        out, layered = served.serve(data), PadToSquare(24, antialias=True)(data)
+        np.testing.assert_allclose(out["images"], layered["images"], atol=1e-3)
+        np.testing.assert_allclose(
+            out["bounding_boxes"]["boxes"],
+            boxes.to_square(box, shape[1:3], 24),
+            atol=1e-5,
+        )
+
+
 def test_config_round_trip():
     arguments = {
         "size": 48,
