@@ -7,6 +7,7 @@ This is the only place that knows the square's scale and offset. Pixels
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
 from keras_localize.boxes.formats import (
@@ -129,51 +130,67 @@ def move(xp, boxes, fit, bounding_box_format, inverse=False):
     """Boxes (..., 4) of any format into the square, or, `inverse`, back out of it.
 
     `xp` is `numpy` with a fit of ints, or a backend's namespace with a fit of ints or
-    of tensors of the boxes' dtype. Each coordinate is mapped as it stands, positions
-    about a centre and extents by the scale alone: no detour by corners or pixels, and
-    half the magnitude, keep float32 exact to a fraction of a pixel.
+    of integer tensors. Each coordinate is mapped as it stands, positions about a
+    centre and extents by the scale alone: no detour by corners or pixels, and half the
+    magnitude, keep float32 exact to a fraction of a pixel.
     """
+    picture, scaled, corner, square = _pairs(xp, fit, boxes.dtype, bounding_box_format)
     vector = partial(_vector, xp, boxes.dtype, bounding_box_format)
     if is_relative(bounding_box_format):
         # In fractions of a side a coordinate moves little or not at all: what is added
         # to it is small, and so are its rounding errors.
-        middle = vector(0.5, 0.5, 0.0)
-        shift = vector(
-            (2 * fit.left + fit.columns - fit.size) / (2 * fit.size),
-            (2 * fit.top + fit.rows - fit.size) / (2 * fit.size),
-            0.0,
-        )
+        middle = vector(np.array([0.5, 0.5]), position=True)
+        shift = (2 * corner + scaled - square) / (2 * square)
+        shift = vector(shift, position=True)
         if inverse:
-            growth_x = (fit.size - fit.columns) / fit.columns
-            growth_y = (fit.size - fit.rows) / fit.rows
-            growth = vector(growth_x, growth_y)
+            growth = vector((square - scaled) / scaled)
             return boxes + ((boxes - middle - shift) * growth - shift)
-        growth_x = (fit.columns - fit.size) / fit.size
-        growth_y = (fit.rows - fit.size) / fit.size
-        return boxes + ((boxes - middle) * vector(growth_x, growth_y) + shift)
-    scale = vector(fit.columns / fit.width, fit.rows / fit.height)
-    middle = vector(fit.width / 2, fit.height / 2, 0.0)
-    centre = vector(fit.left + fit.columns / 2, fit.top + fit.rows / 2, 0.0)
+        growth = vector((scaled - square) / square)
+        return boxes + ((boxes - middle) * growth + shift)
+    scale = vector(scaled / picture)
+    middle = vector(picture / 2, position=True)
+    centre = vector(corner + scaled / 2, position=True)
     if inverse:
         return (boxes - centre) / scale + middle
     return (boxes - middle) * scale + centre
 
 
-def _vector(xp, dtype, bounding_box_format, x, y, extent=None):
-    """Values per axis in the order of the format's coordinates: (4,) or (..., 4).
+def _pairs(xp, fit, dtype, bounding_box_format):
+    """Sides of the picture, of its scaled copy, the copy's corner, and the square's.
 
-    `extent`: the value for widths and heights, which have no origin; `None`: the
-    axis's own.
+    Each a pair in the order of the format's axes, (2,) or (..., 2): NumPy's float64
+    for ints, which costs nothing where it is compiled or mapped; else tensors.
+    """
+    pairs = [
+        (fit.width, fit.height),
+        (fit.columns, fit.rows),
+        (fit.left, fit.top),
+        (fit.size, fit.size),
+    ]
+    if bounding_box_format.removeprefix("rel_").removeprefix("center_")[0] == "y":
+        pairs = [pair[::-1] for pair in pairs]
+    if all(isinstance(value, int) for pair in pairs for value in pair):
+        return np.array(pairs, "float64")
+    # One stack and one cast for all: in `tf.data` every operation counts.
+    known = isinstance(fit.size, int)
+    values = [value for pair in pairs[: 3 if known else 4] for value in pair]
+    values = [v + 0 * fit.rows if isinstance(v, int) else v for v in values]
+    stacked = xp.cast(xp.stack(values, axis=-1), dtype)
+    split = [stacked[..., i : i + 2] for i in range(0, len(values), 2)]
+    return [*split, fit.size] if known else split
+
+
+def _vector(xp, dtype, bounding_box_format, pair, position=False):
+    """A pair per axis as one value per coordinate of the format, (4,) or (..., 4).
+
+    Widths and heights have no origin: of a `position` they get 0.
     """
     letters = bounding_box_format.removeprefix("rel_").removeprefix("center_")
-    values = {"x": x, "y": y, "w": x, "h": y}
-    if extent is not None:
-        # A zero of the shape of the others, tensors or numbers.
-        values["w"], values["h"] = 0 * x + extent, 0 * y + extent
-    row = [values[letter] for letter in letters]
-    if all(isinstance(value, (int, float)) for value in row):
-        return xp.array(row, dtype)
-    return xp.stack([xp.array(value, dtype) for value in row], axis=-1)
+    has_extents = "w" in letters
+    second = 0 * pair if position and has_extents else pair
+    if isinstance(pair, np.ndarray):
+        return xp.array(np.concatenate([pair, second]), dtype)
+    return xp.concatenate([pair, second], axis=-1)
 
 
 def check_size(size):
@@ -191,13 +208,6 @@ def _move(boxes, image_size, size, bounding_box_format, inverse):
     check_size(size)
     boxes = as_boxes(boxes)
     height, width = sides(ops, image_size, boxes, dtype="int32")
-    if isinstance(height, int):
-        place = fit(height, width, size)
-    else:
-        place = fit(height, width, size, maximum=ops.maximum)
-        place = Fit(*(_float(side, boxes.dtype) for side in place))
+    maximum = max if isinstance(height, int) else ops.maximum
+    place = fit(height, width, size, maximum)
     return move(ops, boxes, place, bounding_box_format, inverse)
-
-
-def _float(side, dtype):
-    return side if isinstance(side, int) else ops.cast(side, dtype)

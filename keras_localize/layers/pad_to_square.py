@@ -7,7 +7,7 @@ import numpy as np
 from keras import KerasTensor, ops
 
 from keras_localize.boxes.formats import as_boxes, check_format
-from keras_localize.boxes.square import Fit, check_size, fit, from_square, move
+from keras_localize.boxes.square import check_size, fit, from_square, move
 from keras_localize.layers.tf_data import in_foreign_graph, ops_for
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
@@ -277,8 +277,6 @@ class PadToSquare(keras.layers.Layer):
         return xp.cast(images, dtype)
 
     def _move_boxes(self, xp, boxes, place):
-        if not isinstance(place.rows, int):
-            place = Fit(*(xp.cast(side, "float32") for side in place))
         return move(xp, boxes, place, self.bounding_box_format)
 
     def _move_masks(self, xp, masks, images, place):
