@@ -58,8 +58,12 @@ def keras_chain():
     return chain
 
 
-def in_tf_data(layer, images, boxes, count, with_boxes=True):
-    """A function that maps `count` pictures one by one."""
+def in_tf_data(layer, images, boxes, count, with_boxes=True, open_sizes=False):
+    """A function that maps `count` pictures one by one.
+
+    `open_sizes`: the graph does not know the pictures' sizes, as after decoding, so
+    that nothing of the square is a constant.
+    """
     labels = np.zeros(boxes.shape[:2], "int32")
     # Without boxes the same arrays travel under a name that the layer leaves alone.
     key = "bounding_boxes" if with_boxes else "carried"
@@ -68,6 +72,15 @@ def in_tf_data(layer, images, boxes, count, with_boxes=True):
     options.threading.private_threadpool_size = 1
     options.autotune.enabled = False
     dataset = tf.data.Dataset.from_tensor_slices(data).repeat()
+    if open_sizes:
+        dataset = dataset.map(
+            lambda data: {
+                **data,
+                "images": tf.raw_ops.PlaceholderWithDefault(
+                    input=data["images"], shape=[None, None, 3]
+                ),
+            }
+        )
     dataset = dataset.map(layer, num_parallel_calls=1).with_options(options)
     # One endless iterator: a round does not pay for starting it.
     iterator = iter(dataset)
@@ -144,9 +157,17 @@ def pairs(images, boxes, count):
             mapped(pad),
             mapped(pad, with_boxes=False),
         ),
+        "tf.data: PadToSquare / without boxes, open sizes": lambda: (
+            mapped(pad, open_sizes=True),
+            mapped(pad, with_boxes=False, open_sizes=True),
+        ),
         "tf.data: PadToSquare / Keras Resizing": lambda: (
             mapped(pad),
             mapped(keras_resizing()),
+        ),
+        "tf.data: PadToSquare / Keras Resizing, open sizes": lambda: (
+            mapped(pad, open_sizes=True),
+            mapped(keras_resizing(), open_sizes=True),
         ),
         "tf.data: the same, antialias": lambda: (mapped(smooth), mapped(keras_smooth)),
         "tf.data: RandomSquareView / Keras chain": lambda: (

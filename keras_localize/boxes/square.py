@@ -4,7 +4,6 @@ This is the only place that knows the square's scale and offset. Pixels
 (`PadToSquare`, the datasets) and boxes (the functions below) both ask `fit`.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,63 +133,62 @@ def move(xp, boxes, fit, bounding_box_format, inverse=False):
     centre and extents by the scale alone: no detour by corners or pixels, and half the
     magnitude, keep float32 exact to a fraction of a pixel.
     """
-    picture, scaled, corner, square = _pairs(xp, fit, boxes.dtype, bounding_box_format)
-    vector = partial(_vector, xp, boxes.dtype, bounding_box_format)
+    letters = bounding_box_format.removeprefix("rel_").removeprefix("center_")
+    picture, scaled, picture_at, scaled_at, corner_at = _rows(
+        xp, fit, boxes.dtype, letters
+    )
+
+    def constant(row):
+        return xp.array(row, boxes.dtype) if isinstance(row, np.ndarray) else row
+
     if is_relative(bounding_box_format):
         # In fractions of a side a coordinate moves little or not at all: what is added
         # to it is small, and so are its rounding errors.
-        middle = vector(np.array([0.5, 0.5]), position=True)
-        shift = (2 * corner + scaled - square) / (2 * square)
-        shift = vector(shift, position=True)
+        square = fit.size
+        if not isinstance(square, int):
+            square = xp.cast(square, boxes.dtype)[..., None]
+        # Widths and heights have no origin.
+        origin = np.array([letter in "xy" for letter in letters], "float32")
+        middle = constant(0.5 * origin)
+        origin = origin if isinstance(corner_at, np.ndarray) else constant(origin)
+        shift = constant((2 * corner_at + scaled_at - square * origin) / (2 * square))
         if inverse:
-            growth = vector((square - scaled) / scaled)
+            growth = constant((square - scaled) / scaled)
             return boxes + ((boxes - middle - shift) * growth - shift)
-        growth = vector((scaled - square) / square)
+        growth = constant((scaled - square) / square)
         return boxes + ((boxes - middle) * growth + shift)
-    scale = vector(scaled / picture)
-    middle = vector(picture / 2, position=True)
-    centre = vector(corner + scaled / 2, position=True)
+    scale = constant(scaled / picture)
+    middle = constant(picture_at / 2)
+    centre = constant(corner_at + scaled_at / 2)
     if inverse:
         return (boxes - centre) / scale + middle
     return (boxes - middle) * scale + centre
 
 
-def _pairs(xp, fit, dtype, bounding_box_format):
-    """Sides of the picture, of its scaled copy, the copy's corner, and the square's.
+def _rows(xp, fit, dtype, letters):
+    """What each coordinate moves by, (4,) or (..., 4) each, for ints in float64.
 
-    Each a pair in the order of the format's axes, (2,) or (..., 2): NumPy's float64
-    for ints, which costs nothing where it is compiled or mapped; else tensors.
+    Sides of the picture and of its scaled copy; the same two and the copy's corner for
+    positions, with 0 for widths and heights.
     """
-    pairs = [
-        (fit.width, fit.height),
-        (fit.columns, fit.rows),
-        (fit.left, fit.top),
-        (fit.size, fit.size),
-    ]
-    if bounding_box_format.removeprefix("rel_").removeprefix("center_")[0] == "y":
-        pairs = [pair[::-1] for pair in pairs]
-    if all(isinstance(value, int) for pair in pairs for value in pair):
-        return np.array(pairs, "float64")
-    # One stack and one cast for all: in `tf.data` every operation counts.
-    known = isinstance(fit.size, int)
-    values = [value for pair in pairs[: 3 if known else 4] for value in pair]
-    values = [v + 0 * fit.rows if isinstance(v, int) else v for v in values]
-    stacked = xp.cast(xp.stack(values, axis=-1), dtype)
-    split = [stacked[..., i : i + 2] for i in range(0, len(values), 2)]
-    return [*split, fit.size] if known else split
-
-
-def _vector(xp, dtype, bounding_box_format, pair, position=False):
-    """A pair per axis as one value per coordinate of the format, (4,) or (..., 4).
-
-    Widths and heights have no origin: of a `position` they get 0.
-    """
-    letters = bounding_box_format.removeprefix("rel_").removeprefix("center_")
-    has_extents = "w" in letters
-    second = 0 * pair if position and has_extents else pair
-    if isinstance(pair, np.ndarray):
-        return xp.array(np.concatenate([pair, second]), dtype)
-    return xp.concatenate([pair, second], axis=-1)
+    across = {"x": (fit.width, fit.columns, fit.left)}
+    across["y"] = (fit.height, fit.rows, fit.top)
+    across.update(w=across["x"], h=across["y"])
+    rows = list(zip(*(across[letter] for letter in letters)))
+    if "w" in letters:
+        rows += [
+            tuple(value if letter in "xy" else 0 for letter, value in zip(letters, row))
+            for row in rows
+        ]
+    if all(isinstance(value, int) for row in rows for value in row):
+        rows = np.array(rows, "float64")
+    else:
+        # One stack and one cast for all: in `tf.data` every operation counts.
+        values = [value for row in rows for value in row]
+        values = [v + 0 * fit.rows if isinstance(v, int) else v for v in values]
+        stacked = xp.cast(xp.stack(values, axis=-1), dtype)
+        rows = [stacked[..., i : i + 4] for i in range(0, len(values), 4)]
+    return *rows[:2], *rows[-3:]
 
 
 def check_size(size):
