@@ -291,20 +291,12 @@ def _diou(x, y):
 
 def _ciou(x, y):
     iou = _iou(x, y)
-    side1, side2 = _longer(x.length1, y.length1), _longer(x.length2, y.length2)
-    unit1, unit2 = side1 + TINY, side2 + TINY
-    w1, h1, w2, h2 = (
-        x.length1 / unit1,
-        y.length1 / unit1,
-        x.length2 / unit2,
-        y.length2 / unit2,
-    )
-    # The difference of the two arctangents is that of the vectors' directions.
-    turn = ops.arctan((w1 * h2 - h1 * w2) / (w1 * w2 + h1 * h2 + TINY))
-    v = (4 / math.pi**2) * ops.square(turn)
+    angle1, size1 = _angle(x.length1, y.length1)
+    angle2, size2 = _angle(x.length2, y.length2)
+    v = (4 / math.pi**2) * ops.square(angle1 - angle2)
     still_iou, still_v = ops.stop_gradient(iou), ops.stop_gradient(v)
     alpha = still_v / (positive(1 - still_iou) + still_v + TINY)
-    shape = _damped(alpha * v, ops.minimum(side1, side2))
+    shape = _damped(alpha * v, ops.minimum(size1, size2))
     return iou - _distance(x, y) - shape
 
 
@@ -316,6 +308,15 @@ def _distance(x, y):
     unit = _longer(x.hull, y.hull) + TINY
     dx, dy, cw, ch = (v / unit for v in (x.offset, y.offset, x.hull, y.hull))
     return (dx * dx + dy * dy) / (4 * (cw * cw + ch * ch) + TINY)
+
+
+def _angle(w, h):
+    """Angle of the diagonal, counted from that of a square, and w + h.
+
+    Its tangent, (w - h) / (w + h), stays in [-1, 1] for boxes of any shape and size.
+    """
+    size = w + h
+    return ops.arctan((w - h) / (size + TINY)), size
 
 
 def _longer(a, b):

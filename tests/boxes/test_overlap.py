@@ -124,6 +124,16 @@ def test_no_bias_down_to_minute_boxes():
         assert measure("iou", whole, half) == pytest.approx(0.5, abs=1e-6)
 
 
+def test_a_box_of_no_size_counts_as_square():
+    # Beside a square it has no term for the shape, beside a sliver the square's.
+    point = [0.5, 0.5, 0.5, 0.5]
+    assert measure("ciou", B, point) == pytest.approx(measure("diou", B, point))
+    sliver = [0, 0, 1, 1e-3]
+    v = 4 / np.pi**2 * (np.pi / 4 - np.arctan(1e-3)) ** 2
+    expected = measure("diou", sliver, point) - v * v / (1 + v)
+    assert measure("ciou", sliver, point) == pytest.approx(expected, abs=1e-5)
+
+
 def test_coordinates_of_any_size():
     for scale in (1e20, 1e30, 1e38):
         for kind in KINDS:
