@@ -161,6 +161,10 @@ def pairs(images, boxes, count):
             mapped(pad, open_sizes=True),
             mapped(pad, with_boxes=False, open_sizes=True),
         ),
+        "tf.data: PadToSquare / without boxes, antialias": lambda: (
+            mapped(smooth),
+            mapped(smooth, with_boxes=False),
+        ),
         "tf.data: PadToSquare / Keras Resizing": lambda: (
             mapped(pad),
             mapped(keras_resizing()),
