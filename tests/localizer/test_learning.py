@@ -8,6 +8,12 @@ from tiny_backbone import tiny_backbone
 from keras_localize import build_localizer, cache_features
 from keras_localize.boxes import iou
 
+# Minutes of training on JAX and torch, whose head learns by heart in its own test and
+# finds the same boxes as TensorFlow's in test_precision.
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="trained on TensorFlow alone"
+)
+
 SIDE = 32
 
 

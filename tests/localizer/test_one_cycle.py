@@ -8,6 +8,10 @@ from keras_localize import build_localizer
 from keras_localize.localizer.one_cycle import OneCycle
 
 
+# Compiling five times takes a minute; the next test proves what compiling changes.
+EAGER = keras.backend.backend() == "tensorflow"
+
+
 class Rates(keras.callbacks.Callback):
     """Keeps the rate that each step used."""
 
@@ -29,7 +33,7 @@ def cycle(peak, steps):
 
 def test_every_fit_is_a_cycle_of_its_own(backbone, batch, tmp_path):
     localizer = build_localizer(backbone, 3)
-    localizer.compile()
+    localizer.compile(run_eagerly=EAGER)
     rates = Rates()
 
     def fit(model, **kwargs):
@@ -42,7 +46,7 @@ def test_every_fit_is_a_cycle_of_its_own(backbone, batch, tmp_path):
     seen = fit(localizer, epochs=5, initial_epoch=1)
     np.testing.assert_allclose(seen, cycle(2e-3, 16), rtol=1e-5)
     localizer.unfreeze()
-    localizer.compile()
+    localizer.compile(run_eagerly=EAGER)
     np.testing.assert_allclose(fit(localizer, epochs=1), cycle(1e-3, 4), rtol=1e-5)
     # A file keeps what was automatic, the optimizer's state, and a way on.
     localizer.save(tmp_path / "localizer.keras")
