@@ -7,7 +7,6 @@ import pytest
 from keras_localize import build_localizer
 from keras_localize.localizer.one_cycle import OneCycle
 
-
 # Compiling five times takes a minute; the next test proves what compiling changes.
 EAGER = keras.backend.backend() == "tensorflow"
 
