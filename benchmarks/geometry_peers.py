@@ -74,16 +74,23 @@ def judged(layer, elements):
     return f"{np.mean(errors):.2f}", f"{np.max(errors):.2f}", f"{np.mean(overlaps):.3f}"
 
 
-def squares(rng, size, count=100):
-    """Pictures of random sizes, large enough boxes, as batches of one."""
-    elements = []
-    while len(elements) < count:
+def pictures(rng, size, count):
+    """(image, box) of random sizes, the boxes large enough for a square of `size`."""
+    found = []
+    while len(found) < count:
         height, width = rng.integers(16, 289, 2)
         if min(height, width) * size / max(height, width) < 6:
             continue
-        image, box = painted(rng, height, width, -(-3 * max(height, width) // size))
-        elements.append((image[None], boxes_of(box[None, None])))
-    return elements
+        found.append(painted(rng, height, width, -(-3 * max(height, width) // size)))
+    return found
+
+
+def squares(rng, size, count=100):
+    """Pictures of random sizes, as batches of one."""
+    return [
+        (image[None], boxes_of(box[None, None]))
+        for image, box in pictures(rng, size, count)
+    ]
 
 
 def batches(rng, shape=(200, 300), count=8, rank=3):

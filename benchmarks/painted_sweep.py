@@ -13,7 +13,7 @@ import argparse
 import keras
 import numpy as np
 import tensorflow as tf
-from geometry_peers import edges, painted
+from geometry_peers import edges, pictures
 
 from keras_localize.layers import PadToSquare
 
@@ -21,14 +21,10 @@ TARGETS = (32, 47, 64, 96, 129, 160, 224, 320, 400, 512)
 
 
 def elements(count, size, rng):
-    found = []
-    while len(found) < count:
-        height, width = rng.integers(16, 289, 2)
-        if min(height, width) * size / max(height, width) < 6:
-            continue
-        image, box = painted(rng, height, width, -(-3 * max(height, width) // size))
-        found.append({"images": image, "bounding_boxes": {"boxes": box}})
-    return found
+    return [
+        {"images": image, "bounding_boxes": {"boxes": box}}
+        for image, box in pictures(rng, size, count)
+    ]
 
 
 def in_tf_data(layer, elements):
