@@ -55,6 +55,9 @@ def test_image_sizes_that_are_none(name):
     for value in (None, (0, 5), (4,), (4, 5, 6), (4, -1), (4.5, 5), (np.nan, 5)):
         with pytest.raises(ValueError, match=r"`image_size`.*height, width"):
             FUNCTIONS[name](BOX, "xyxy", value)
+    for value in (True, 4), np.array([4.5, 5]), [[4, 5], [6]], np.array([True, True]):
+        with pytest.raises(ValueError, match=r"`image_size`.*height, width"):
+            FUNCTIONS[name](np.ones((2, 4)), "xyxy", value)
     for value in ("ab", ("4", "5"), (None, None), np.zeros((1, 2)), np.ones((3, 2))):
         with pytest.raises(ValueError, match="`image_size`"):
             FUNCTIONS[name](np.ones((2, 4)), "xyxy", value)
@@ -88,6 +91,7 @@ def test_nan_is_data_and_stays_nan(name):
                 ("size", "8"),
                 ("fill_value", None),
                 ("fill_value", [0, 0, 0]),
+                ("antialias", "no"),
                 ("interpolation", None),
                 ("bounding_box_format", None),
                 ("data_format", 1),
@@ -106,6 +110,13 @@ def test_nan_is_data_and_stays_nan(name):
                 ("min_visible", 2),
                 ("seed", 1.5),
             ]
+        ),
+        *(
+            (
+                lambda cls=cls: cls(8, fill_value=np.nan, dtype="uint8"),
+                ["fill_value", "nan", "uint8"],
+            )
+            for cls in LAYERS
         ),
         (lambda: BoxLoss(l1_weight="a"), ["l1_weight", "a"]),
         (lambda: BoxLoss(overlap_weight=None), ["overlap_weight", "None"]),
@@ -130,6 +141,7 @@ def test_arguments_of_classes(make, words):
         ([[1], [1, 2]], ["images"]),
         (np.zeros((4, 6, 0)), ["images", "(4, 6, 0)"]),
         (np.zeros((4, 6)), ["images", "(4, 6)"]),
+        (np.zeros((4, 6, 3), "complex64"), ["images", "complex64"]),
         ({"images": IMAGE, "bounding_boxes": None}, ["bounding_boxes", "NoneType"]),
         ({"images": IMAGE, "bounding_boxes": {"boxes": None}}, ["boxes"]),
         ({"images": IMAGE, "bounding_boxes": {"boxes": "a"}}, ["boxes"]),
@@ -144,6 +156,20 @@ def test_data_of_layers(cls, data, words):
         cls(8)(data)
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("cls", LAYERS)
+def test_shapes_of_no_pictures(cls):
+    with pytest.raises(ValueError, match=r"`images`.*\(3, 4\)"):
+        cls(8).compute_output_shape((3, 4))
+
+
+@pytest.mark.parametrize("cls", LAYERS)
+def test_boxes_of_words_in_tf_data(cls):
+    tf = pytest.importorskip("tensorflow")
+    words = tf.data.Dataset.from_tensors((IMAGE, np.array(["a", "b", "c", "d"])))
+    with pytest.raises(ValueError, match=r"`boxes` must be real.*string"):
+        words.map(lambda x, b: cls(8)({"images": x, "bounding_boxes": {"boxes": b}}))
 
 
 def test_ragged_pictures_and_boxes():

@@ -232,18 +232,24 @@ def sides(xp, image_size, boxes, dtype=None):
     dtype = dtype or backend.standardize_dtype(boxes.dtype)
     if isinstance(image_size, (tuple, list)) and len(image_size) == 2:
         pair = [_number(side) for side in image_size]
-        if any(side is None or isinstance(side, str) for side in pair):
+        if any(side is None or isinstance(side, (str, bool)) for side in pair):
             raise _bad_image_size(image_size)
         if all(isinstance(side, (int, float)) for side in pair):
             if not all(side >= 1 and side % 1 == 0 for side in pair):
                 raise _bad_image_size(image_size)
             return int(pair[0]), int(pair[1])
-        if all(len(getattr(side, "shape", ())) == 0 for side in pair):
+        scalars = (len(getattr(side, "shape", (None,))) == 0 for side in pair)
+        if all(isinstance(x, (int, float)) or y for x, y in zip(pair, scalars)):
             return tuple(_tensor(xp, side, dtype) for side in pair)
     if not hasattr(image_size, "shape") or isinstance(image_size, np.ndarray):
-        image_size = np.asarray(image_size)
-        if image_size.dtype.kind not in "iuf" or not (image_size >= 1).all():
-            raise _bad_image_size(image_size.tolist())
+        try:
+            given = np.asarray(image_size)
+        except ValueError as error:  # lists of several lengths
+            raise _bad_image_size(image_size) from error
+        whole = given.dtype.kind in "iuf" and (given >= 1).all()
+        if not whole or (given % 1 != 0).any():
+            raise _bad_image_size(given.tolist())
+        image_size = given
     image_size = _tensor(xp, image_size, dtype)
     *leading, last = tuple(image_size.shape) or (None,)
     matches = len(leading) < len(boxes.shape) and all(

@@ -57,12 +57,21 @@ class LocalizationHead(keras.layers.Layer):
         One map `(B, H, W, C)`, a list of maps of several scales, or tokens
         `(B, T, C)` of a vision transformer (a list may mix them).
 
+    Call arguments:
+        inputs: the map or maps.
+        return_spread: whether to give `(box, spread)` instead of the box
+            (`"spatial"` only). The spread says how much the places disagree: per
+            side the standard deviation, under their trust, of where they put it, in
+            fractions of the picture's sides. It is large where the box is poor.
+
     Output shape:
-        `(B, 4)`, `rel_xyxy`: fractions of the input picture's sides.
+        `(B, 4)`, `rel_xyxy`: fractions of the input picture's sides. The spread has
+        the same shape.
 
     Raises:
         ValueError: for an unknown `kind`, `units` that is not positive, an input
-            that is neither a map nor tokens, or patches that form no square.
+            that is neither a map nor tokens, patches that form no square, or the
+            spread of another design than `"spatial"`.
 
     Example:
 
@@ -172,13 +181,20 @@ class LocalizationHead(keras.layers.Layer):
             self.dense.build((None, width))
         self.built = True
 
-    def call(self, inputs):
-        """Gives the boxes (B, 4)."""
+    def call(self, inputs, return_spread=False):
+        """Gives the boxes (B, 4), and the spread (B, 4) if asked for it."""
+        self._check_spread(return_spread)
         maps = [
             as_map(x, self.data_format, self.num_prefix_tokens) for x in as_list(inputs)
         ]
         if self.kind == "spatial":
-            return self._expected_box(self._trunk(maps))
+            trust, sides = self._proposals(self._trunk(maps))
+            expected = ops.sum(trust * sides, axis=1)
+            box = _inside(expected[:, :2], expected[:, 2:])
+            if not return_spread:
+                return box
+            apart = ops.square(sides - expected[:, None])
+            return box, ops.sqrt(ops.sum(trust * apart, axis=1) + 1e-12)
         if self.kind == "pooled":
             vectors = [ops.mean(x, axis=(1, 2)) for x in maps]
         else:
@@ -188,12 +204,15 @@ class LocalizationHead(keras.layers.Layer):
         half = ops.sigmoid(raw[:, 2:]) / 2
         return _inside(center - half, center + half)
 
-    def compute_output_spec(self, inputs):
-        """(B, 4) float32 under every dtype policy."""
+    def compute_output_spec(self, inputs, return_spread=False):
+        """(B, 4) float32 under every dtype policy; twice with the spread."""
+        self._check_spread(return_spread)
         if not self.built:
             self.build([x.shape for x in as_list(inputs)])
         batch = as_list(inputs)[0].shape[0]
-        return keras.KerasTensor((batch, 4), dtype="float32")
+        box = keras.KerasTensor((batch, 4), dtype="float32")
+        spread = keras.KerasTensor((batch, 4), dtype="float32")
+        return (box, spread) if return_spread else box
 
     def compute_output_shape(self, input_shape):
         """(B, 4)."""
@@ -219,7 +238,8 @@ class LocalizationHead(keras.layers.Layer):
             total = total + x
         return self.look_around(ops.relu(total))
 
-    def _expected_box(self, trunk):
+    def _proposals(self, trunk):
+        """Per place and side: how far it is trusted, and where it puts the side."""
         # From here on in float32: a half-precision box is off by pixels.
         raw = ops.cast(self.point(trunk), "float32")
         height, width = raw.shape[1:3]
@@ -227,9 +247,15 @@ class LocalizationHead(keras.layers.Layer):
         trust = ops.softmax(raw[..., :4], axis=1)
         reach = _REACH * ops.softplus(raw[..., 4:] + _REACH_BIAS)
         centers = ops.convert_to_tensor(_centers(height, width), "float32")
-        corner0 = ops.sum(trust[..., :2] * (centers - reach[..., :2]), axis=1)
-        corner1 = ops.sum(trust[..., 2:] * (centers + reach[..., 2:]), axis=1)
-        return _inside(corner0, corner1)
+        sides = [centers - reach[..., :2], centers + reach[..., 2:]]
+        return trust, ops.concatenate(sides, axis=-1)
+
+    def _check_spread(self, return_spread):
+        if return_spread and self.kind != "spatial":
+            raise ValueError(
+                "`return_spread=True` needs kind='spatial': other designs have one "
+                f"opinion only. Received: kind={self.kind!r}"
+            )
 
 
 def _inside(corner0, corner1):

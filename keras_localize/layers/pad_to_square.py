@@ -10,6 +10,11 @@ from keras_localize.boxes.formats import as_boxes, check_format
 from keras_localize.boxes.square import check_size, fit, from_square, move
 from keras_localize.layers.tf_data import in_foreign_graph, ops_for
 
+_BAD_RANK = (
+    "`images` must be one image of rank 3, (H, W, C) in channels_last format, or a "
+    "batch of rank 4. Received shape: {}"
+)
+
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
 
 
@@ -107,9 +112,16 @@ class PadToSquare(keras.layers.Layer):
                 "`data_format` must be channels_last, channels_first or None. "
                 f"Received: data_format={data_format!r}"
             )
-        if not isinstance(fill_value, numbers.Real):
+        if not isinstance(fill_value, numbers.Real) or (
+            _is_integer(self.compute_dtype) and not np.isfinite(fill_value)
+        ):
             raise ValueError(
-                f"`fill_value` must be a number. Received: fill_value={fill_value!r}"
+                "`fill_value` must be a number, and finite where pixels are integers. "
+                f"Received: fill_value={fill_value!r}, dtype={self.compute_dtype!r}"
+            )
+        if not isinstance(antialias, (bool, np.bool_)):
+            raise ValueError(
+                f"`antialias` must be a bool. Received: antialias={antialias!r}"
             )
         self.size = None if size is None else int(size)
         self.fill_value = fill_value
@@ -307,6 +319,8 @@ class PadToSquare(keras.layers.Layer):
         return self._square_shape(mask_shape, image_shape, axes)
 
     def _square_shape(self, shape, image_shape, axes):
+        if len(image_shape) not in (3, 4):
+            raise ValueError(_BAD_RANK.format(tuple(image_shape)))
         height, width = (image_shape[axis] for axis in self._axes)
         unknown = height is None or width is None
         size = self.size or (None if unknown else max(height, width))
@@ -335,10 +349,7 @@ class PadToSquare(keras.layers.Layer):
         check_dense(images, "images", "map the layer before batching")
         shape = tuple(images.shape)
         if len(shape) not in (3, 4):
-            raise ValueError(
-                "`images` must be one image of rank 3, (H, W, C) in channels_last "
-                f"format, or a batch of rank 4. Received shape: {shape}"
-            )
+            raise ValueError(_BAD_RANK.format(shape))
         if 0 in shape[-3:]:
             raise ValueError(
                 "`images` must have at least one pixel of one channel. Received shape: "
@@ -464,17 +475,24 @@ def _images_of(data):
 
 def _as_tensor(value, argument, like=None):
     """A tensor of the backend, of `like`'s framework, or a symbolic one."""
-    if isinstance(value, KerasTensor) or in_foreign_graph(value):
-        return value
     try:
-        if like is not None and in_foreign_graph(like):
-            return ops_for(like).convert_to_tensor(value)
-        return ops.convert_to_tensor(value)
+        if isinstance(value, KerasTensor) or in_foreign_graph(value):
+            tensor = value
+        elif like is not None and in_foreign_graph(like):
+            tensor = ops_for(like).convert_to_tensor(value)
+        else:
+            tensor = ops.convert_to_tensor(value)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"`{argument}` must be a numeric array of one shape. Received: "
             f"{type(value).__name__}"
         ) from error
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if dtype == "string" or "complex" in dtype:
+        raise ValueError(
+            f"`{argument}` must be real numbers. Received a tensor of dtype {dtype}"
+        )
+    return tensor
 
 
 def _is_integer(dtype):

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_localize import pictures
 from keras_localize.boxes import clip, from_square
+from keras_localize.layers.box_pooling import BoxPooling
 from keras_localize.layers.localization_head import LocalizationHead
 from keras_localize.localizer.features import (
     extract_features,
@@ -159,7 +160,7 @@ class Localizer(LocalizerHeads):
         # === Functional model ===
         images = keras.Input(image_shape(image_size), name="images")
         maps = _extract(images, preprocessing, backbone)
-        heads = _make_heads(maps[-1], num_classes, dropout, quality, policy)
+        heads = _make_heads(num_classes, dropout, quality, policy)
         outputs = _connect_heads(maps, num_maps, head, heads)
         super().__init__(inputs=images, outputs=outputs, name=name, **kwargs)
         # By it Keras scales the loss in float16, in a loaded model too.
@@ -410,14 +411,12 @@ def _extract(images, preprocessing, backbone):
     return keras.tree.flatten(backbone(pixels))
 
 
-def _make_heads(final_map, num_classes, dropout, quality, policy):
+def _make_heads(num_classes, dropout, quality, policy):
     """The layers beside the box head, by name."""
     layers = []
     if num_classes is not None:
-        tokens = len(final_map.shape) == 3
-        pooling = "GlobalAveragePooling1D" if tokens else "GlobalAveragePooling2D"
         layers = [
-            getattr(keras.layers, pooling)(name="pool", dtype=policy),
+            BoxPooling(name="pool", dtype=policy),
             keras.layers.Dropout(dropout, name="dropout", dtype=policy),
             keras.layers.Dense(
                 num_classes,
@@ -432,9 +431,16 @@ def _make_heads(final_map, num_classes, dropout, quality, policy):
 
 
 def _connect_heads(maps, num_maps, head, heads):
-    """Feature maps to the dict of outputs. The last map feeds the label."""
+    """Feature maps to the dict of outputs.
+
+    The label is read from the last map: from all of it and from inside the box.
+    """
     box_maps = maps[:num_maps] if num_maps > 1 else maps[0]
-    box = head(box_maps)
+    spread = []
+    if "quality" in heads and getattr(head, "kind", None) == "spatial":
+        box, *spread = head(box_maps, return_spread=True)
+    else:
+        box = head(box_maps)
     if tuple(box.shape[1:]) != (4,):
         raise ValueError(
             "`head` must give one box per picture, (B, 4). Received: a layer that "
@@ -444,9 +450,10 @@ def _connect_heads(maps, num_maps, head, heads):
         box = keras.layers.Identity(name="box", dtype="float32")(box)
     outputs = {"box": box}
     if "label" in heads:
-        outputs["label"] = heads["label"](heads["dropout"](heads["pool"](maps[-1])))
+        vector = heads["pool"](maps[-1], box)
+        outputs["label"] = heads["label"](heads["dropout"](vector))
     if "quality" in heads:
-        outputs["quality"] = heads["quality"](box_maps, box)
+        outputs["quality"] = heads["quality"](box_maps, box, *spread)
     return outputs
 
 
