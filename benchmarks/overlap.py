@@ -32,6 +32,8 @@ def hand_fused(xp, stop):
         u0, v0, u1, v1 = xp.split(b * 2.0**-6)
 
         def larger(a, b):
+            if xp.shares_ties:
+                return xp.maximum(a, b)
             return (xp.maximum(a, b) + xp.maximum(b, a)) / 2
 
         def smaller(a, b):
@@ -98,6 +100,7 @@ def _tensorflow():
     import tensorflow as tf
 
     class Ops:
+        shares_ties = False
         sign, minimum, maximum = tf.sign, tf.minimum, tf.maximum
         split = staticmethod(lambda x: tf.split(x, 4, axis=-1))
         squeeze = staticmethod(lambda x: tf.squeeze(x, -1))
@@ -122,6 +125,7 @@ def _jax():
     import jax.numpy as jnp
 
     class Ops:
+        shares_ties = True
         sign, minimum, maximum = jnp.sign, jnp.minimum, jnp.maximum
         split = staticmethod(lambda x: jnp.split(x, 4, axis=-1))
         squeeze = staticmethod(lambda x: jnp.squeeze(x, -1))
@@ -136,6 +140,7 @@ def _torch():
     import torch
 
     class Ops:
+        shares_ties = True
         sign, maximum = torch.sign, torch.maximum
         minimum = staticmethod(
             lambda a, b: a.clamp(max=b) if isinstance(b, float) else torch.minimum(a, b)
@@ -151,6 +156,8 @@ def _torch():
         return run
 
     def compiled(f):
+        # Beyond 8 variants of one function torch compiles no more, in silence.
+        torch._dynamo.config.recompile_limit = 1000
         return torch.compile(f, dynamic=False)
 
     return compiled, with_gradient, Ops, torch.Tensor.detach
