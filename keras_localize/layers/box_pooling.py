@@ -25,7 +25,8 @@ class BoxPooling(keras.layers.Layer):
     """
 
     def __init__(self, data_format=None, **kwargs):
-        super().__init__(**kwargs)
+        # The box stays float32 under every policy.
+        super().__init__(autocast=False, **kwargs)
         self.data_format = data_format or keras.config.image_data_format()
 
     def call(self, inputs, box):

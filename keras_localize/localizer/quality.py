@@ -33,7 +33,8 @@ class QualityHead(keras.layers.Layer):
     """
 
     def __init__(self, units=64, dropout=0.3, data_format=None, **kwargs):
-        super().__init__(**kwargs)
+        # The box stays float32 under every policy.
+        super().__init__(autocast=False, **kwargs)
         self.units = units
         self.dropout = dropout
         self.data_format = data_format or keras.config.image_data_format()

@@ -75,6 +75,34 @@ def test_each_side_is_told_by_the_place_it_trusts(rng):
         np.testing.assert_allclose(numpy_of(head(x))[0], expected, atol=1e-5)
 
 
+def test_spread_is_how_far_the_trusted_places_disagree(rng):
+    height, width = 5, 7
+    head = passing_head(height, width, 8)
+    set_point(head, np.eye(8), np.zeros(8))
+    x = rng.uniform(0, 3, (2, height, width, 8)).astype("float32")
+    box, spread = head(x, return_spread=True)
+    np.testing.assert_array_equal(numpy_of(box), numpy_of(head(x)))
+    symbolic = head(keras.KerasTensor((None, height, width, 8)), return_spread=True)
+    assert [tuple(s.shape) for s in symbolic] == [(None, 4)] * 2
+
+    raw = x.reshape(2, -1, 8).astype("float64")
+    trust = np.exp(raw[..., :4]) / np.exp(raw[..., :4]).sum(1, keepdims=True)
+    rows, columns = (np.mgrid[:height, :width] + 0.5).reshape(2, -1)
+    at = np.stack([columns / width, rows / height] * 2, -1)
+    sides = at + [-1, -1, 1, 1] * (0.18 * np.log1p(np.exp(raw[..., 4:] + 0.54)))
+    mean = (trust * sides).sum(1, keepdims=True)
+    expected = np.sqrt((trust * (sides - mean) ** 2).sum(1))
+    np.testing.assert_allclose(numpy_of(spread), expected, atol=1e-5)
+
+    x[:, 2, 3, :4] = 60  # one place alone is trusted: nobody disagrees
+    assert numpy_of(head(x, return_spread=True)[1]).max() < 1e-5
+
+
+def test_spread_of_one_opinion():
+    with pytest.raises(ValueError, match=r"return_spread=True.*'pooled'"):
+        LocalizationHead("pooled")(np.zeros((1, 2, 2, 3)), return_spread=True)
+
+
 def test_agrees_with_a_float64_reference(rng):
     fine = rng.normal(size=(3, 8, 10, 2))
     middle = rng.normal(size=(3, 4, 5, 6))

@@ -204,6 +204,23 @@ def test_unfreeze_trains_what_it_says(backbone, batch):
         localizer.unfreeze("conv_9")
 
 
+def test_the_label_looks_inside_the_box(backbone, batch):
+    localizer = build_localizer(backbone, 2)
+    pooled = localizer.get_layer("pool").output
+    look = keras.Model(localizer.inputs, [localizer.head.output, pooled])
+    box, vector = look.predict(batch[0], verbose=0)
+    features = localizer.split()[0].predict(batch[0], verbose=0)[-1]
+    places, channels = features.shape[2:]
+    low, high = box[:, None, :2] * places, box[:, None, 2:] * places
+    at = np.arange(places)[:, None]
+    share = (np.minimum(high, at + 1) - np.maximum(low, at)).clip(0, 1)
+    inside = np.einsum("bi,bj,bijc->bc", share[..., 1], share[..., 0], features)
+    inside /= share.sum(1).prod(1)[:, None]
+    np.testing.assert_allclose(vector[:, channels:], inside, atol=1e-3)
+    everywhere = features.mean((1, 2))
+    np.testing.assert_allclose(vector[:, :channels], everywhere, atol=1e-4)
+
+
 def test_quality_takes_no_part_in_what_the_others_learn(batch):
     localizers = [
         build_localizer(
@@ -234,7 +251,9 @@ def test_quality_learns_the_iou(backbone, batch):
     fit(heads, (maps, {"box": y["box"]}, {"box": w["box"]}), epochs=80)
     outputs = localizer.predict(x, verbose=0)
     truth = keras.ops.convert_to_numpy(iou(y["box"], outputs["box"]))
-    np.testing.assert_allclose(outputs["quality"][2:, 0], truth[2:], atol=0.05)
+    quality = outputs["quality"][2:, 0]  # dropout keeps it from learning by heart
+    assert np.corrcoef(quality, truth[2:])[0, 1] > 0.95
+    np.testing.assert_allclose(quality, truth[2:], atol=0.15)
 
 
 # --- localize ---

@@ -1,0 +1,56 @@
+"""Means inside a box, against sums over a fine grid and closed forms."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_localize.layers.box_pooling import BoxPooling
+
+
+def numpy_of(x):
+    return keras.ops.convert_to_numpy(x)
+
+
+def test_means_over_all_and_inside(rng):
+    maps = rng.normal(size=(6, 4, 5, 3)).astype("float32")
+    corners = rng.integers(0, 41, (6, 2, 2)) / 40
+    boxes = np.concatenate([corners.min(1), corners.max(1)], 1).astype("float32")
+    found = numpy_of(BoxPooling()(maps, boxes))
+    assert found.shape == (6, 6)
+    np.testing.assert_allclose(found[:, :3], maps.mean((1, 2)), atol=1e-5)
+    # Every place as 10 x 8 grains: the boxes' corners lie between grains.
+    fine = maps.repeat(10, axis=1).repeat(8, axis=2)
+    for picture, (x0, y0, x1, y1), inside in zip(fine, boxes * 40, found[:, 3:]):
+        rows = slice(round(float(y0)), round(float(y1)))
+        columns = slice(round(float(x0)), round(float(x1)))
+        grains = picture[rows, columns].reshape(-1, 3)
+        expected = grains.mean(0) if len(grains) else np.zeros(3)
+        np.testing.assert_allclose(inside, expected, atol=1e-4)
+
+
+def test_several_maps_tokens_and_channels_first(rng):
+    fine, coarse = rng.normal(size=(2, 6, 6, 2)), rng.normal(size=(2, 3, 3, 4))
+    box = np.array([[0.1, 0.2, 0.7, 0.9], [0, 0, 1, 1]], "float32")
+    alone = [numpy_of(BoxPooling()(x, box)) for x in (fine, coarse)]
+    together = BoxPooling()([fine, coarse], box)
+    np.testing.assert_allclose(numpy_of(together), np.concatenate(alone, 1), atol=1e-6)
+    tokens = coarse.reshape(2, 9, 4)
+    with_class_token = np.concatenate([np.full((2, 1, 4), 99.0), tokens], 1)
+    for x in (tokens, with_class_token):
+        np.testing.assert_allclose(numpy_of(BoxPooling()(x, box)), alone[1], atol=1e-6)
+    first = BoxPooling(data_format="channels_first")(fine.transpose(0, 3, 1, 2), box)
+    np.testing.assert_allclose(numpy_of(first), alone[0], atol=1e-6)
+    shape = BoxPooling().compute_output_shape([(None, 6, 6, 2), (None, 3, 3, 4)], None)
+    assert shape == (None, 12)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_float32_under_every_policy(policy):
+    layer = BoxPooling(dtype=policy)
+    box = np.array([[0, 0, 1, 1]], "float32")
+    out = layer(np.ones((1, 2, 2, 3)), box)
+    assert keras.backend.standardize_dtype(out.dtype) == "float32"
+    symbolic = layer(keras.KerasTensor((None, 2, 2, 3)), keras.KerasTensor((None, 4)))
+    assert (symbolic.shape, symbolic.dtype) == ((None, 6), "float32")
+    again = BoxPooling.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()
