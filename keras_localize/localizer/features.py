@@ -93,7 +93,9 @@ def find_taps(backbone, image_size):
     Walks the graph in topological order. A map qualifies where all of the graph
     flows through it (no connection passes it by): the output of a block and never
     the inside of one. Where a network is wired so that none does (NASNet), the last
-    map of the stride is taken.
+    map of the stride is taken. Where the last map only widens the sum that ended a
+    block, as inverted residuals do before they stride, that sum is taken: it holds
+    the same in a sixth of the channels.
 
     Returns:
         List of one to three symbolic tensors; the last is the backbone's output.
@@ -102,18 +104,28 @@ def find_taps(backbone, image_size):
     if len(final.shape) != 4:
         return [final]
     candidates = _maps(backbone)
-    tensors = [final, *(tensor for _, tensor in candidates)]
+    tensors = [final, *(operation.output for operation in candidates)]
     final_size, *sizes = _sizes(backbone, tensors, image_size)
     through = _passed_by_nothing(backbone)
     best = {}  # stride as a power of two -> (whether all flows through it, tensor)
-    for (name, tensor), size in zip(candidates, sizes):
+    sums = {}  # the same -> the last of these tensors that joins several
+    for operation, size in zip(candidates, sizes):
         octave = round(math.log2(image_size / size))
-        if name in through or not best.get(octave, (False,))[0]:
-            best[octave] = (name in through, tensor)
+        passes = operation.name in through
+        if passes or not best.get(octave, (False,))[0]:
+            best[octave] = (passes, operation.output)
+        if passes and len(keras.tree.flatten(operation.input)) > 1:
+            sums[octave] = operation.output
+
+    def tap(octave):
+        tensor = best[octave][1]
+        joined = sums.get(octave, tensor)
+        return joined if _channels(joined) < _channels(tensor) else tensor
+
     last = round(math.log2(image_size / final_size))
     # Octave 0 holds scaled pixels, no features.
     finer = sorted(octave for octave in best if 0 < octave < last)[-2:]
-    return [*(best[octave][1] for octave in finer), final]
+    return [*(tap(octave) for octave in finer), final]
 
 
 def image_shape(size):
@@ -159,15 +171,20 @@ def _taps(backbone, image_size, feature_layers):
 
 
 def _maps(backbone):
-    """(name, tensor) of every operation that gives a map, in topological order."""
+    """Every operation that gives a map, in topological order."""
     found = []
     for operation in backbone.operations:
         if isinstance(operation, _NO_MAPS):
             continue
         tensor = operation.output
         if isinstance(tensor, keras.KerasTensor) and len(tensor.shape) == 4:
-            found.append((operation.name, tensor))
+            found.append(operation)
     return found
+
+
+def _channels(tensor):
+    channels_last = keras.config.image_data_format() == "channels_last"
+    return tensor.shape[3 if channels_last else 1]
 
 
 def _sizes(backbone, tensors, image_size):
