@@ -413,10 +413,9 @@ def _extract(images, preprocessing, backbone):
 
 def _make_heads(num_classes, dropout, quality, policy):
     """The layers beside the box head, by name."""
-    layers = []
+    layers = [BoxPooling(name="pool", dtype=policy)]
     if num_classes is not None:
-        layers = [
-            BoxPooling(name="pool", dtype=policy),
+        layers += [
             keras.layers.Dropout(dropout, name="dropout", dtype=policy),
             keras.layers.Dense(
                 num_classes,
@@ -433,7 +432,8 @@ def _make_heads(num_classes, dropout, quality, policy):
 def _connect_heads(maps, num_maps, head, heads):
     """Feature maps to the dict of outputs.
 
-    The label is read from the last map: from all of it and from inside the box.
+    Label and quality are read from the last map: from all of it and from inside the
+    box. Neither sends a gradient through the box.
     """
     box_maps = maps[:num_maps] if num_maps > 1 else maps[0]
     spread = []
@@ -449,11 +449,12 @@ def _connect_heads(maps, num_maps, head, heads):
     if head.name != "box":  # Keras names losses and metrics after the layer
         box = keras.layers.Identity(name="box", dtype="float32")(box)
     outputs = {"box": box}
+    if "label" in heads or "quality" in heads:
+        pooled = heads["pool"](maps[-1], box)
     if "label" in heads:
-        vector = heads["pool"](maps[-1], box)
-        outputs["label"] = heads["label"](heads["dropout"](vector))
+        outputs["label"] = heads["label"](heads["dropout"](pooled))
     if "quality" in heads:
-        outputs["quality"] = heads["quality"](box_maps, box, *spread)
+        outputs["quality"] = heads["quality"](pooled, box, *spread)
     return outputs
 
 
