@@ -21,7 +21,7 @@ from keras_localize.localizer.localization import Localization
 from keras_localize.localizer.mirror import mirror_boxes, mirror_images
 from keras_localize.localizer.preprocessing import preprocessing_for
 from keras_localize.localizer.quality import QualityHead
-from keras_localize.localizer.training import LocalizerHeads
+from keras_localize.localizer.training import FROZEN, TRAINABLE, LocalizerHeads
 
 
 def build_localizer(
@@ -56,7 +56,7 @@ def build_localizer(
         preprocessing: `"auto"`: the scaling that the backbone was trained with
             becomes part of the model, unless it holds one already; a layer from
             [0, 255] pixels to what the backbone takes; or `None`.
-        dropout: rate before the label layer, in [0, 1).
+        dropout: rate before the last layer of the label, in [0, 1).
         quality: whether the model also predicts the IoU of its own box.
         trainable_backbone: whether the backbone trains from the start.
         name: the model's name.
@@ -321,8 +321,8 @@ class Localizer(LocalizerHeads):
             layer.trainable = path not in frozen
         return localizer
 
-    def _peak_rate(self):
-        return 1e-3 if self.backbone.trainable_variables else 2e-3
+    def _recipe(self):
+        return TRAINABLE if self.backbone.trainable_variables else FROZEN
 
     def _localize_squares(self, squares, sizes, flip_average):
         """The Localizations of the first len(sizes) squares."""
@@ -416,6 +416,7 @@ def _make_heads(num_classes, dropout, quality, policy):
     layers = [BoxPooling(name="pool", dtype=policy)]
     if num_classes is not None:
         layers += [
+            keras.layers.Dense(256, activation="relu", name="hidden", dtype=policy),
             keras.layers.Dropout(dropout, name="dropout", dtype=policy),
             keras.layers.Dense(
                 num_classes,
@@ -452,7 +453,8 @@ def _connect_heads(maps, num_maps, head, heads):
     if "label" in heads or "quality" in heads:
         pooled = heads["pool"](maps[-1], box)
     if "label" in heads:
-        outputs["label"] = heads["label"](heads["dropout"](pooled))
+        hidden = heads["hidden"](pooled)
+        outputs["label"] = heads["label"](heads["dropout"](hidden))
     if "quality" in heads:
         outputs["quality"] = heads["quality"](pooled, box, *spread)
     return outputs

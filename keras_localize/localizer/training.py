@@ -1,6 +1,7 @@
 """How a localizer trains when nobody says how."""
 
 import inspect
+from typing import NamedTuple
 
 import keras
 from keras import ops
@@ -11,6 +12,17 @@ from keras_localize.localizer.one_cycle import OneCycle, SetCycle
 from keras_localize.localizer.targets import check_targets
 from keras_localize.losses import BoxLoss
 from keras_localize.metrics import IoUMetric
+
+
+class Recipe(NamedTuple):
+    """What differs between training heads alone and training a network."""
+
+    peak_rate: float
+    label_smoothing: float
+
+
+FROZEN = Recipe(peak_rate=2e-3, label_smoothing=0.0)
+TRAINABLE = Recipe(peak_rate=1e-3, label_smoothing=0.1)
 
 
 @keras.saving.register_keras_serializable(package="keras_localize")
@@ -39,10 +51,10 @@ class LocalizerHeads(keras.Model):
                 norm 10 and a rate that each `fit` lays over its steps as one cycle:
                 a warm-up to 2e-3, then half a cosine to zero. Where the backbone is
                 trainable the peak is 1e-3: pretrained weights move less.
-            loss: `"auto"`: cross-entropy with label smoothing 0.1 for the label
-                (class ids or one-hot; no smoothing for a single sigmoid unit), and
-                `BoxLoss` (5 L1 + 2 GIoU) for the box. A dict may name one output
-                only: the other keeps its own.
+            loss: `"auto"`: cross-entropy for the label (class ids or one-hot), where
+                the backbone is trainable with label smoothing 0.1 (not for a single
+                sigmoid unit), and `BoxLoss` (5 L1 + 2 GIoU) for the box. A dict may
+                name one output only: the other keeps its own.
             loss_weights: as in Keras; by default both count 1.
             metrics: `"auto"`: accuracy for the label, IoU and mean squared error
                 for the box, as weighted metrics, so that a picture without a box
@@ -55,12 +67,13 @@ class LocalizerHeads(keras.Model):
         self._cycles = isinstance(optimizer, str) and optimizer == "auto"
         if self._cycles:
             optimizer = keras.optimizers.AdamW(
-                OneCycle(self._peak_rate()), weight_decay=0.01, clipnorm=10.0
+                OneCycle(self._recipe().peak_rate), weight_decay=0.01, clipnorm=10.0
             )
         defaults = {"box": BoxLoss()}
         if "label" in outputs:
             binary = outputs["label"].shape[-1] == 1
-            defaults["label"] = LabelCrossentropy(0.0 if binary else 0.1)
+            smoothing = 0.0 if binary else self._recipe().label_smoothing
+            defaults["label"] = LabelCrossentropy(smoothing)
         if isinstance(loss, str) and loss == "auto":
             loss = defaults
         elif isinstance(loss, dict):
@@ -93,7 +106,7 @@ class LocalizerHeads(keras.Model):
         if isinstance(given.get("validation_data"), (tuple, list)):
             self._check_targets(*given["validation_data"][1:])
         if self._cycles:
-            cycle = SetCycle(self._peak_rate(), given.get("initial_epoch", 0))
+            cycle = SetCycle(self._recipe().peak_rate, given.get("initial_epoch", 0))
             callbacks = given.get("callbacks") or []
             if isinstance(callbacks, keras.callbacks.CallbackList):
                 callbacks.append(cycle)
@@ -140,8 +153,8 @@ class LocalizerHeads(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def _peak_rate(self):
-        return 2e-3
+    def _recipe(self):
+        return FROZEN
 
     def _check_targets(self, targets, sample_weight=None):
         outputs = dict(zip(self.output_names, self.outputs))
