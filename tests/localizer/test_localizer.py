@@ -108,11 +108,12 @@ def test_integer_and_one_hot_labels_are_the_same(backbone, batch):
     assert got == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_label_loss_is_smoothed_cross_entropy(backbone, batch):
-    localizer = build_localizer(backbone, 3)
+@pytest.mark.parametrize(("trainable", "smoothing"), [(False, 0.0), (True, 0.1)])
+def test_the_label_loss_is_cross_entropy(trainable, smoothing, backbone, batch):
+    localizer = build_localizer(backbone, 3, trainable_backbone=trainable)
     localizer.compile(run_eagerly=EAGER)
     p = localizer.predict(batch[0], verbose=0)["label"].astype("float64")
-    target = np.eye(3)[batch[1]["label"]] * 0.9 + 0.1 / 3
+    target = np.eye(3)[batch[1]["label"]] * (1 - smoothing) + smoothing / 3
     expected = -(target * np.log(p)).sum(axis=1).mean()
     got = evaluate(localizer, batch)["label_loss"]
     assert got == pytest.approx(expected, abs=1e-5)
