@@ -21,7 +21,12 @@ from keras_localize.localizer.localization import Localization
 from keras_localize.localizer.mirror import mirror_boxes, mirror_images
 from keras_localize.localizer.preprocessing import preprocessing_for
 from keras_localize.localizer.quality import QualityHead
-from keras_localize.localizer.training import FROZEN, TRAINABLE, LocalizerHeads
+from keras_localize.localizer.training import (
+    FROZEN,
+    TRAINABLE,
+    UNFROZEN,
+    LocalizerHeads,
+)
 
 
 def build_localizer(
@@ -127,6 +132,7 @@ class Localizer(LocalizerHeads):
         num_classes: number of classes, or `None`.
         class_names: tuple of names, or `None`.
         image_size: side of the square pictures it takes, in pixels.
+        unfrozen: whether `unfreeze` was called.
     """
 
     def __init__(
@@ -176,6 +182,7 @@ class Localizer(LocalizerHeads):
         self.class_names = class_names
         self.dropout = dropout
         self.quality = quality
+        self.unfrozen = False
 
     def localize(self, images, batch_size=32, flip_average=False):
         """Finds the object in pictures of any size.
@@ -276,6 +283,7 @@ class Localizer(LocalizerHeads):
         if from_layer is not None and from_layer not in names:
             raise no_such_layer("from_layer", from_layer, self.backbone.name, names)
         first = 0 if from_layer is None else names.index(from_layer)
+        self.unfrozen = True
         self.backbone.trainable = True
         for i, layer in enumerate(self.backbone.layers):
             layer.trainable = i >= first
@@ -285,7 +293,7 @@ class Localizer(LocalizerHeads):
                     layer.trainable = False
 
     def get_config(self):
-        """Every constructor argument, and which layers are frozen."""
+        """Every constructor argument, and what is frozen or was unfrozen."""
         serialize = keras.saving.serialize_keras_object
         return {
             "backbone": serialize(self.backbone),
@@ -301,6 +309,7 @@ class Localizer(LocalizerHeads):
             "name": self.name,
             "frozen": [path for path, layer in _leaves(self) if not layer.trainable],
             "backbone_trainable": self.backbone.trainable,
+            "unfrozen": self.unfrozen,
         }
 
     @classmethod
@@ -309,12 +318,14 @@ class Localizer(LocalizerHeads):
         config = dict(config)
         frozen = set(config.pop("frozen"))
         backbone_trainable = config.pop("backbone_trainable")
+        unfrozen = config.pop("unfrozen")
         for part in ("backbone", "head", "preprocessing"):
             if config[part] is not None:
                 config[part] = keras.saving.deserialize_keras_object(
                     config[part], custom_objects=custom_objects
                 )
         localizer = cls(**config)
+        localizer.unfrozen = unfrozen
         # A functional model that is read back sets one flag for all its layers.
         localizer.backbone.trainable = backbone_trainable
         for path, layer in _leaves(localizer):
@@ -322,7 +333,9 @@ class Localizer(LocalizerHeads):
         return localizer
 
     def _recipe(self):
-        return TRAINABLE if self.backbone.trainable_variables else FROZEN
+        if not self.backbone.trainable_variables:
+            return FROZEN
+        return UNFROZEN if self.unfrozen else TRAINABLE
 
     def _localize_squares(self, squares, sizes, flip_average):
         """The Localizations of the first len(sizes) squares."""
