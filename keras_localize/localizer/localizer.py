@@ -318,7 +318,7 @@ class Localizer(LocalizerHeads):
         config = dict(config)
         frozen = set(config.pop("frozen"))
         backbone_trainable = config.pop("backbone_trainable")
-        unfrozen = config.pop("unfrozen")
+        unfrozen = config.pop("unfrozen", False)
         for part in ("backbone", "head", "preprocessing"):
             if config[part] is not None:
                 config[part] = keras.saving.deserialize_keras_object(
