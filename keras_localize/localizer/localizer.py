@@ -21,12 +21,7 @@ from keras_localize.localizer.localization import Localization
 from keras_localize.localizer.mirror import mirror_boxes, mirror_images
 from keras_localize.localizer.preprocessing import preprocessing_for
 from keras_localize.localizer.quality import QualityHead
-from keras_localize.localizer.training import (
-    FROZEN,
-    TRAINABLE,
-    UNFROZEN,
-    LocalizerHeads,
-)
+from keras_localize.localizer.training import FROZEN, TRAINABLE, LocalizerHeads
 
 
 def build_localizer(
@@ -61,7 +56,7 @@ def build_localizer(
         preprocessing: `"auto"`: the scaling that the backbone was trained with
             becomes part of the model, unless it holds one already; a layer from
             [0, 255] pixels to what the backbone takes; or `None`.
-        dropout: rate before the last layer of the label, in [0, 1).
+        dropout: rate before the label layer, in [0, 1).
         quality: whether the model also predicts the IoU of its own box.
         trainable_backbone: whether the backbone trains from the start.
         name: the model's name.
@@ -132,7 +127,6 @@ class Localizer(LocalizerHeads):
         num_classes: number of classes, or `None`.
         class_names: tuple of names, or `None`.
         image_size: side of the square pictures it takes, in pixels.
-        unfrozen: whether `unfreeze` was called.
     """
 
     def __init__(
@@ -182,7 +176,6 @@ class Localizer(LocalizerHeads):
         self.class_names = class_names
         self.dropout = dropout
         self.quality = quality
-        self.unfrozen = False
 
     def localize(self, images, batch_size=32, flip_average=False):
         """Finds the object in pictures of any size.
@@ -283,7 +276,6 @@ class Localizer(LocalizerHeads):
         if from_layer is not None and from_layer not in names:
             raise no_such_layer("from_layer", from_layer, self.backbone.name, names)
         first = 0 if from_layer is None else names.index(from_layer)
-        self.unfrozen = True
         self.backbone.trainable = True
         for i, layer in enumerate(self.backbone.layers):
             layer.trainable = i >= first
@@ -293,7 +285,7 @@ class Localizer(LocalizerHeads):
                     layer.trainable = False
 
     def get_config(self):
-        """Every constructor argument, and what is frozen or was unfrozen."""
+        """Every constructor argument, and which layers are frozen."""
         serialize = keras.saving.serialize_keras_object
         return {
             "backbone": serialize(self.backbone),
@@ -309,7 +301,6 @@ class Localizer(LocalizerHeads):
             "name": self.name,
             "frozen": [path for path, layer in _leaves(self) if not layer.trainable],
             "backbone_trainable": self.backbone.trainable,
-            "unfrozen": self.unfrozen,
         }
 
     @classmethod
@@ -318,14 +309,12 @@ class Localizer(LocalizerHeads):
         config = dict(config)
         frozen = set(config.pop("frozen"))
         backbone_trainable = config.pop("backbone_trainable")
-        unfrozen = config.pop("unfrozen", False)
         for part in ("backbone", "head", "preprocessing"):
             if config[part] is not None:
                 config[part] = keras.saving.deserialize_keras_object(
                     config[part], custom_objects=custom_objects
                 )
         localizer = cls(**config)
-        localizer.unfrozen = unfrozen
         # A functional model that is read back sets one flag for all its layers.
         localizer.backbone.trainable = backbone_trainable
         for path, layer in _leaves(localizer):
@@ -333,9 +322,7 @@ class Localizer(LocalizerHeads):
         return localizer
 
     def _recipe(self):
-        if not self.backbone.trainable_variables:
-            return FROZEN
-        return UNFROZEN if self.unfrozen else TRAINABLE
+        return TRAINABLE if self.backbone.trainable_variables else FROZEN
 
     def _localize_squares(self, squares, sizes, flip_average):
         """The Localizations of the first len(sizes) squares."""
@@ -429,7 +416,6 @@ def _make_heads(num_classes, dropout, quality, policy):
     layers = [BoxPooling(name="pool", dtype=policy)]
     if num_classes is not None:
         layers += [
-            keras.layers.Dense(256, activation="relu", name="hidden", dtype=policy),
             keras.layers.Dropout(dropout, name="dropout", dtype=policy),
             keras.layers.Dense(
                 num_classes,
@@ -466,8 +452,7 @@ def _connect_heads(maps, num_maps, head, heads):
     if "label" in heads or "quality" in heads:
         pooled = heads["pool"](maps[-1], box)
     if "label" in heads:
-        hidden = heads["hidden"](pooled)
-        outputs["label"] = heads["label"](heads["dropout"](hidden))
+        outputs["label"] = heads["label"](heads["dropout"](pooled))
     if "quality" in heads:
         outputs["quality"] = heads["quality"](pooled, box, *spread)
     return outputs

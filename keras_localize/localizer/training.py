@@ -15,7 +15,7 @@ from keras_localize.metrics import IoUMetric
 
 
 class Recipe(NamedTuple):
-    """What differs between training heads, a whole network, and one that knows much."""
+    """What differs between training heads alone and training a network."""
 
     peak_rate: float
     label_smoothing: float
@@ -23,7 +23,6 @@ class Recipe(NamedTuple):
 
 FROZEN = Recipe(peak_rate=2e-3, label_smoothing=0.0)
 TRAINABLE = Recipe(peak_rate=1e-3, label_smoothing=0.1)
-UNFROZEN = Recipe(peak_rate=4e-4, label_smoothing=0.1)
 
 
 @keras.saving.register_keras_serializable(package="keras_localize")
@@ -51,8 +50,7 @@ class LocalizerHeads(keras.Model):
             optimizer: `"auto"`: AdamW with weight decay 0.01, gradients clipped to
                 norm 10 and a rate that each `fit` lays over its steps as one cycle:
                 a warm-up to 2e-3, then half a cosine to zero. Where the backbone is
-                trainable the peak is 1e-3, after `unfreeze()` 4e-4: a higher one
-                destroys on its way what the pretrained weights know of the classes.
+                trainable the peak is 1e-3: pretrained weights move less.
             loss: `"auto"`: cross-entropy for the label (class ids or one-hot), where
                 the backbone is trainable with label smoothing 0.1 (not for a single
                 sigmoid unit), and `BoxLoss` (5 L1 + 2 GIoU) for the box. A dict may

@@ -229,7 +229,7 @@ def test_quality_takes_no_part_in_what_the_others_learn(batch):
         )
         for quality in (False, True)
     ]
-    for name in ("tiny", "box", "hidden", "label"):
+    for name in ("tiny", "box", "label"):
         weights = localizers[0].get_layer(name).get_weights()
         localizers[1].get_layer(name).set_weights(weights)
     found = []
