@@ -139,6 +139,9 @@ def _jax():
 def _torch():
     import torch
 
+    # Beyond 8 variants of one function torch compiles no more, in silence.
+    torch._dynamo.config.recompile_limit = 1000
+
     class Ops:
         shares_ties = True
         sign, maximum = torch.sign, torch.maximum
@@ -156,8 +159,6 @@ def _torch():
         return run
 
     def compiled(f):
-        # Beyond 8 variants of one function torch compiles no more, in silence.
-        torch._dynamo.config.recompile_limit = 1000
         return torch.compile(f, dynamic=False)
 
     return compiled, with_gradient, Ops, torch.Tensor.detach

@@ -238,16 +238,15 @@ def sides(xp, image_size, boxes, dtype=None):
             if not all(side >= 1 and side % 1 == 0 for side in pair):
                 raise _bad_image_size(image_size)
             return int(pair[0]), int(pair[1])
-        scalars = (len(getattr(side, "shape", (None,))) == 0 for side in pair)
-        if all(isinstance(x, (int, float)) or y for x, y in zip(pair, scalars)):
+        if all(map(_is_scalar, pair)):
             return tuple(_tensor(xp, side, dtype) for side in pair)
     if not hasattr(image_size, "shape") or isinstance(image_size, np.ndarray):
         try:
             given = np.asarray(image_size)
         except ValueError as error:  # lists of several lengths
             raise _bad_image_size(image_size) from error
-        whole = given.dtype.kind in "iuf" and (given >= 1).all()
-        if not whole or (given % 1 != 0).any():
+        numbers = given.dtype.kind in "iuf"
+        if not numbers or not ((given >= 1) & (given % 1 == 0)).all():
             raise _bad_image_size(given.tolist())
         image_size = given
     image_size = _tensor(xp, image_size, dtype)
@@ -268,6 +267,11 @@ def _number(side):
     if isinstance(side, np.number) or (isinstance(side, np.ndarray) and not side.ndim):
         return side.item()
     return side
+
+
+def _is_scalar(side):
+    shape = getattr(side, "shape", None)
+    return isinstance(side, (int, float)) or (shape is not None and len(shape) == 0)
 
 
 def _tensor(xp, value, dtype):

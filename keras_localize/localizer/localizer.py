@@ -437,7 +437,8 @@ def _connect_heads(maps, num_maps, head, heads):
     """
     box_maps = maps[:num_maps] if num_maps > 1 else maps[0]
     spread = []
-    if "quality" in heads and getattr(head, "kind", None) == "spatial":
+    spatial = isinstance(head, LocalizationHead) and head.kind == "spatial"
+    if "quality" in heads and spatial:
         box, *spread = head(box_maps, return_spread=True)
     else:
         box = head(box_maps)
