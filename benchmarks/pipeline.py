@@ -178,6 +178,35 @@ def pipelines(dataset, size):
                     return images
         return None
 
+    def reduced_decode(first=False):
+        import simplejpeg
+
+        def decode(index):
+            place = fit(*dataset.image_sizes[index], size)
+            return simplejpeg.decode_jpeg(
+                Path(paths[index]).read_bytes(),
+                "RGB",
+                min_width=place.columns,
+                min_height=place.rows,
+            )
+
+        if not first:
+            with ThreadPoolExecutor(cores()) as pool:
+                for _ in pool.map(decode, range(len(paths))):
+                    pass
+        return None
+
+    def in_grain(first=False):
+        import grain.python as grain
+
+        ours = dataset.to_pydataset(size, BATCH)
+        options = grain.ReadOptions(num_threads=cores(), prefetch_buffer_size=4)
+        with turbo_installed(True):
+            for images, _, _ in grain.MapDataset.source(ours).to_iter_dataset(options):
+                if first:
+                    return images
+        return None
+
     resizing = keras.layers.Resizing(size, size, pad_to_aspect_ratio=True)
 
     def keras_resizing(path, box):
@@ -238,9 +267,11 @@ def pipelines(dataset, size):
 
     return {
         DECODE: in_tf(lambda path, box: (decode(path), box), batched=False),
+        "simplejpeg alone, reduced size": reduced_decode,
         "keras_localize to_tf_data [fast]": in_tf_data(True),
         "keras_localize to_tf_data": in_tf_data(False),
         "keras_localize to_pydataset [fast]": in_pydataset,
+        "keras_localize in Grain's threads [fast]": in_grain,
         "Keras Resizing(pad_to_aspect_ratio)": in_tf(keras_resizing),
         "tf.image.resize_with_pad": in_tf(resize_with_pad(False)),
         "tf.image.resize_with_pad, antialias": in_tf(resize_with_pad(True)),

@@ -4,12 +4,14 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 from PIL import Image
 
-from keras_localize import Localizer, make_synthetic
+from keras_localize import Localizer, build_localizer, make_synthetic
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "oxford_pets.py"
 FILES = {"model.keras", "history.csv", "curves.png", "predictions.png", "report.json"}
@@ -116,6 +118,25 @@ def test_pretrained_features_then_fine_tuning(run, pets, eager):
     assert counts["training"]["pictures"] + counts["validation"]["pictures"] == 20
     assert counts["training"]["with_box"] + counts["validation"]["with_box"] == 19
     assert len(report["history"]["val_box_iou"]) == 3
+
+
+def test_fine_tuning_keeps_part_of_what_was_known():
+    example = runpy.run_path(str(SCRIPT), run_name="example")
+
+    def fit(localizer, seen, validation, args, epochs):
+        localizer.set_weights([weights + 1 for weights in localizer.get_weights()])
+        return {"epochs": [epochs]}
+
+    fine_tune = example["fine_tune"]
+    fine_tune.__globals__["fit"] = fit
+    data = make_synthetic(4, num_classes=2)
+    localizer = build_localizer(example["small_backbone"]((32, 32, 3)), 2)
+    before = localizer.get_weights()
+    args = SimpleNamespace(image_size=32, batch_size=4, seed=0, fine_tune=3)
+    assert fine_tune(localizer, args, data, data) == {"epochs": [3]}
+    assert localizer.backbone.trainable
+    for weights, known in zip(localizer.get_weights(), before):
+        np.testing.assert_allclose(weights, known + 0.7, atol=1e-5)
 
 
 @on_tensorflow

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_localize.layers.feature_maps import as_list, as_map, as_shapes, map_shape
+from keras_localize.layers.feature_maps import as_map, map_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_localize")
@@ -18,10 +18,10 @@ class BoxPooling(keras.layers.Layer):
         data_format: as in `LocalizationHead`.
 
     Call arguments:
-        inputs: a map `(B, H, W, C)`, tokens `(B, T, C)`, or a list of these.
+        inputs: a map `(B, H, W, C)` or tokens `(B, T, C)`.
         box: boxes `(B, 4)`, `rel_xyxy`. A box without area gives zeros.
 
-    Output shape: `(B, 2 * C)`, with C the channels of all maps together, float32.
+    Output shape: `(B, 2 * C)`, float32.
     """
 
     def __init__(self, data_format=None, **kwargs):
@@ -32,24 +32,21 @@ class BoxPooling(keras.layers.Layer):
     def call(self, inputs, box):
         """Gives the means (B, 2 * C)."""
         box = ops.stop_gradient(ops.cast(box, "float32"))
-        vectors = []
-        for features in as_list(inputs):
-            features = ops.cast(as_map(features, self.data_format), "float32")
-            covered = _coverage(box, *features.shape[1:3])
-            inside = ops.einsum("bhw,bhwc->bc", covered, features)
-            area = ops.maximum(ops.sum(covered, axis=(1, 2)), 1e-3)
-            vectors += [ops.mean(features, axis=(1, 2)), inside / area[:, None]]
-        return ops.concatenate(vectors, axis=-1)
+        features = ops.cast(as_map(inputs, self.data_format), "float32")
+        covered = _coverage(box, *features.shape[1:3])
+        inside = ops.einsum("bhw,bhwc->bc", covered, features)
+        area = ops.maximum(ops.sum(covered, axis=(1, 2)), 1e-3)
+        everywhere = ops.mean(features, axis=(1, 2))
+        return ops.concatenate([everywhere, inside / area[:, None]], axis=-1)
 
     def compute_output_shape(self, inputs_shape, box_shape):
         """(B, 2 * C)."""
-        shapes = [map_shape(s, self.data_format) for s in as_shapes(inputs_shape)]
-        return (shapes[0][0], 2 * sum(shape[3] for shape in shapes))
+        shape = map_shape(inputs_shape, self.data_format)
+        return (shape[0], 2 * shape[3])
 
     def compute_output_spec(self, inputs, box):
         """(B, 2 * C) float32 under every dtype policy."""
-        shapes = [tuple(x.shape) for x in as_list(inputs)]
-        shape = self.compute_output_shape(shapes, box.shape)
+        shape = self.compute_output_shape(inputs.shape, box.shape)
         return keras.KerasTensor(shape, dtype="float32")
 
     def get_config(self):

@@ -22,10 +22,9 @@ class LocalizationHead(keras.layers.Layer):
     `kind="spatial"`, the default, lets every place of a feature map say how far off
     it thinks the four sides are, and how much it should be trusted with each:
 
-    1. each map goes through a convolution to `units` channels and to the places of
-       the second coarsest one (of maps of stride 8, 16 and 32, that of stride 16):
-       a finer map by a kernel as large as its stride, so that nothing of it is
-       averaged away, a coarser one by a 1x1 kernel and interpolation; all are added;
+    1. each map goes to the places of the second coarsest one (of maps of stride 8, 16
+       and 32, that of stride 16), a finer map by averaging, a coarser one by
+       interpolation, and through a 1x1 convolution to `units` channels; all are added;
     2. one depthwise-separable 3x3 convolution looks around;
     3. a 1x1 convolution gives per place and side (left, top, right, bottom) a
        positive distance and a logit of trust;
@@ -157,13 +156,9 @@ class LocalizationHead(keras.layers.Layer):
             places = _places(shapes)
             self.laterals = []
             for i, shape in enumerate(shapes):
-                # 2 from a map of twice the places to each side, 1 from a coarser one
-                stride = [max(round(n / m), 1) for n, m in zip(shape[1:3], places)]
                 lateral = keras.layers.Conv2D(
                     self.units,
-                    stride,
-                    stride,
-                    padding="same",
+                    1,
                     use_bias=i == 0,
                     data_format="channels_last",
                     dtype=self.dtype_policy,
@@ -232,6 +227,10 @@ class LocalizationHead(keras.layers.Layer):
         places = _places([x.shape for x in maps])
         total = 0
         for x, lateral in zip(maps, self.laterals):
+            # 2 from a map of twice the places to each side, 1 from a coarser one
+            step = tuple(max(round(n / m), 1) for n, m in zip(x.shape[1:3], places))
+            if max(step) > 1:
+                x = ops.average_pool(x, step, step, "same", "channels_last")
             x = lateral(x)
             if tuple(x.shape[1:3]) != places:
                 x = ops.image.resize(x, places, "bilinear", data_format="channels_last")
