@@ -283,6 +283,18 @@ def mirrored_too(model, images, args):
     return {key: (answers[0][key] + answers[1][key]) / 2 for key in answers[0]}
 
 
+def looked_again(localizer, data, args):
+    """The answers of two looks at the files, the second one from nearer."""
+    found = localizer.localize(data.images, args.batch_size, second_look=True)
+    boxes = np.array([one.box for one in found])
+    squared = kl.boxes.to_square(boxes, data.image_sizes, args.image_size)
+    answer = {"box": keras.ops.convert_to_numpy(squared) / args.image_size}
+    answer["label"] = np.eye(localizer.num_classes)[[one.label for one in found]]
+    if localizer.quality:
+        answer["quality"] = np.array([[one.quality] for one in found])
+    return answer
+
+
 def species_of_breeds(data, args):
     """Breed id to species id, or None where the labels are no breeds."""
     if args.demo or args.labels != "breed":
@@ -364,15 +376,17 @@ def run(args):
         )
     }
 
-    def add(name, model, started, mirrored=False):
+    def add(name, model, started, in_two_looks=False):
         seconds = time.perf_counter() - started
         predicted = model.predict(images, batch_size=args.batch_size, verbose=0)
         scores = measure(predicted, true, weights, species)
         recipes[name] = {**scores, "seconds": seconds}
-        if mirrored:
-            both = mirrored_too(model, images, args)
-            scores = measure(both, true, weights, species)
-            recipes[f"{name}, mirrored too"] = scores
+        if in_two_looks:
+            for what, answer in (
+                ("mirrored too", mirrored_too(model, images, args)),
+                ("second look", looked_again(model, validation, args)),
+            ):
+                recipes[f"{name}, {what}"] = measure(answer, true, weights, species)
         return predicted
 
     kept = None
@@ -389,7 +403,7 @@ def run(args):
     for name, train_on in phases(localizer, args):
         more = train_on(localizer, args, train, validation)
         history = {key: history.get(key, []) + more[key] for key in more}
-        predicted = add(name, localizer, started, mirrored=True)
+        predicted = add(name, localizer, started, in_two_looks=True)
     kept = kept or (name, localizer, history, predicted)
 
     print_table(recipes)

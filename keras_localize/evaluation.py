@@ -74,7 +74,9 @@ class LocalizationReport:
         return "\n".join(lines)
 
 
-def evaluate_localizer(localizer, dataset, batch_size=32, flip_average=False, worst=20):
+def evaluate_localizer(
+    localizer, dataset, batch_size=32, flip_average=False, worst=20, second_look=False
+):
     """Measures a localizer on a dataset, as its users will meet it.
 
     Pictures go through `Localizer.localize`, and boxes are compared in the pixels of
@@ -86,6 +88,7 @@ def evaluate_localizer(localizer, dataset, batch_size=32, flip_average=False, wo
         batch_size: pictures at a time.
         flip_average: as in `Localizer.localize`.
         worst: how many of the pictures with the lowest IoU to list.
+        second_look: as in `Localizer.localize`.
 
     Returns:
         A `LocalizationReport`.
@@ -112,7 +115,9 @@ def evaluate_localizer(localizer, dataset, batch_size=32, flip_average=False, wo
             f"`dataset` must have the localizer's {count} classes. Received: a dataset "
             f"with {len(dataset.class_names)} classes"
         )
-    found = localizer.localize(dataset.images, batch_size, flip_average)
+    found = localizer.localize(
+        dataset.images, batch_size, flip_average=flip_average, second_look=second_look
+    )
     boxed = dataset.weights > 0
     true = convert(dataset.boxes, "rel_xyxy", "xyxy", dataset.image_sizes)
     overlap = iou(true, np.array([one.box for one in found], "float32"), "xyxy")

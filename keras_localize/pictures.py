@@ -5,6 +5,7 @@ pixels for the same file. `turbo` is a short cut for plain JPEGs; all else, and 
 decision about what a picture is, stands here.
 """
 
+import math
 import struct
 from os import PathLike
 from typing import NamedTuple
@@ -134,6 +135,38 @@ def letterbox(source, size, out=None):
         bottom, right = place.top + place.rows, place.left + place.columns
         square[place.top : bottom, place.left : right] = _turned(small, orientation)
         return square, (height, width)
+
+
+def closeup(source, window, size):
+    """Decodes a picture and scales a square window of it, black where it ends.
+
+    Every pixel of the square shows exactly its part of the window; one that the
+    picture covers only in part is black.
+
+    Args:
+        source: as in `load`.
+        window: (x0, y0, side) in pixels of the upright picture, floats. It may reach
+            beyond the picture.
+        size: side of the square in pixels.
+
+    Returns:
+        uint8 array of shape (size, size, 3).
+
+    Raises:
+        PictureError: as `load`.
+    """
+    x0, y0, side = (float(value) for value in window)
+    picture = Image.fromarray(load(source))
+    step = side / size
+    left, right, *across = _covered(x0, step, picture.width, size)
+    top, bottom, *down = _covered(y0, step, picture.height, size)
+    square = np.zeros((size, size, 3), "uint8")
+    if left < right and top < bottom:
+        extent = (across[0], down[0], across[1], down[1])
+        shape = (right - left, bottom - top)
+        part = picture.resize(shape, Image.Resampling.BILINEAR, extent)
+        square[top:bottom, left:right] = part
+    return square
 
 
 def inspect(source, decode=False):
@@ -301,6 +334,18 @@ def _scaled(picture, size):
     extent = _reduce(picture, size) or (0, 0, *picture.size)
     bilinear = Image.Resampling.BILINEAR
     return np.asarray(_rgb(picture).resize(size, bilinear, extent, reducing_gap=3.0))
+
+
+def _covered(start, step, extent, size):
+    """Which pixels of a window's axis a picture covers whole, and what they show.
+
+    Returns:
+        (first, end, from, to): pixels first to end - 1 show the picture's from..to.
+    """
+    first = max(0, math.ceil(-start / step))
+    end = min(size, math.floor((extent - start) / step))
+    low, high = max(0.0, start + first * step), min(extent, start + end * step)
+    return first, end, low, high
 
 
 def _turned(pixels, orientation):

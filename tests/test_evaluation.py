@@ -12,7 +12,8 @@ class Oracle:
     def __init__(self, answers, num_classes=2):
         self.answers, self.num_classes = answers, num_classes
 
-    def localize(self, images, batch_size, flip_average):
+    def localize(self, images, batch_size, **looks):
+        self.looks = looks
         assert len(images) == len(self.answers)
         return [
             Localization(label, None, 1.0, box, None) for label, box in self.answers
@@ -56,6 +57,14 @@ def test_every_figure(dataset):
     assert [name for name, _ in report.worst] == ["d", "c", "b", "a"]
     assert "mean_iou" in str(report) and "worst: d 0.000" in str(report)
     assert len(evaluate_localizer(Oracle(ANSWERS), dataset, worst=2).worst) == 2
+
+
+def test_it_looks_as_it_is_told(dataset):
+    oracle = Oracle(ANSWERS)
+    evaluate_localizer(oracle, dataset, second_look=True)
+    assert oracle.looks == {"flip_average": False, "second_look": True}
+    evaluate_localizer(oracle, dataset, flip_average=True)
+    assert oracle.looks == {"flip_average": True, "second_look": False}
 
 
 def test_boxes_alone(dataset):

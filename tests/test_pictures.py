@@ -354,3 +354,73 @@ def test_fuzzed_files_give_a_picture_or_a_picture_error(tmp_path, rng, monkeypat
             patch.setattr(turbo, "packages", lambda: None)
             assert outcome(path) == found  # on both roads of a JPEG
     assert count / 10 < refused < count * 0.9
+
+
+# --- a window of a picture, from near ---
+
+
+def plane(height, width):
+    """Pixels that say where they are: red is x, green is y, blue is lit."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x, y, np.full_like(x, 200)], axis=-1).astype("uint8")
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        (20, 30, 50),  # one pixel of the picture is 0.64 of the square
+        (10.3, 7.9, 61.7),  # fractions
+        (-30, 20, 140),  # out to the left and to the right
+        (60.25, 90.5, 30),  # out at the bottom
+        (0, 0, 200),  # smaller than it is
+    ],
+)
+def test_a_closeup_shows_what_its_window_says(window):
+    x0, y0, side = window
+    picture = plane(100, 80)
+    square = pictures.closeup(picture, window, 32).astype("float64")
+    assert square.shape == (32, 32, 3)
+    step = side / 32
+    x = x0 + (np.arange(32) + 0.5) * step
+    y = y0 + (np.arange(32) + 0.5) * step
+    covered_x = (x - step / 2 >= -1e-9) & (x + step / 2 <= 80 + 1e-9)
+    covered_y = (y - step / 2 >= -1e-9) & (y + step / 2 <= 100 + 1e-9)
+    seen = covered_y[:, None] & covered_x[None]
+    np.testing.assert_array_equal(square[..., 2], np.where(seen, 200, 0))
+    assert seen.any()
+    # The filter has only one side at the window's border: a step of it, no more.
+    inner = seen.copy()
+    inner[[0, -1]] = inner[:, [0, -1]] = False
+    inner &= np.roll(seen, 1, 0) & np.roll(seen, -1, 0)
+    inner &= np.roll(seen, 1, 1) & np.roll(seen, -1, 1)
+    # A pixel's middle lies half a pixel behind its index.
+    red = np.broadcast_to(x - 0.5, (32, 32))
+    green = np.broadcast_to((y - 0.5)[:, None], (32, 32))
+    np.testing.assert_allclose(square[..., 0][inner], red[inner], atol=0.75)
+    np.testing.assert_allclose(square[..., 1][inner], green[inner], atol=0.75)
+
+
+def test_a_closeup_beside_the_picture_is_black():
+    assert not pictures.closeup(plane(20, 20), (40, 3, 10), 8).any()
+
+
+def test_a_closeup_of_the_whole_square_is_the_letterbox():
+    picture = blocks(64, 128)
+    square, _ = pictures.letterbox(picture, 32)
+    np.testing.assert_array_equal(pictures.closeup(picture, (0, -32, 128), 32), square)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_closeup_is_upright(orientation, tmp_path):
+    stored = blocks(40, 56)
+    path = saved(tmp_path / "a.png", stored, exif=exif(orientation))
+    upright = np.ascontiguousarray(UPRIGHT[orientation](stored))
+    window = (5, 3, 24)
+    np.testing.assert_array_equal(
+        pictures.closeup(path, window, 24), upright[3:27, 5:29]
+    )
+
+
+def test_a_closeup_of_no_picture_names_it(tmp_path):
+    with pytest.raises(PictureError, match=r"gone\.jpg"):
+        pictures.closeup(tmp_path / "gone.jpg", (0, 0, 4), 8)

@@ -1,5 +1,6 @@
 """The model: a backbone, two heads, and what a trained one does for its user."""
 
+import itertools
 import numbers
 import os
 import warnings
@@ -21,6 +22,7 @@ from keras_localize.localizer.localization import Localization
 from keras_localize.localizer.mirror import mirror_boxes, mirror_images
 from keras_localize.localizer.preprocessing import preprocessing_for
 from keras_localize.localizer.quality import QualityHead
+from keras_localize.localizer.second_look import out_of_windows, windows_around
 from keras_localize.localizer.training import FROZEN, TRAINABLE, LocalizerHeads
 
 
@@ -177,7 +179,7 @@ class Localizer(LocalizerHeads):
         self.dropout = dropout
         self.quality = quality
 
-    def localize(self, images, batch_size=32, flip_average=False):
+    def localize(self, images, batch_size=32, flip_average=False, second_look=False):
         """Finds the object in pictures of any size.
 
         Args:
@@ -187,6 +189,12 @@ class Localizer(LocalizerHeads):
             batch_size: how many pictures are held and predicted at a time.
             flip_average: whether each picture is also seen mirrored, and the two
                 answers averaged: a better box for twice the time.
+            second_look: whether each picture is seen again from nearer, cut to a
+                square of 1.6 times its box, at its own resolution. The box and its
+                quality then are those of the second look, the label's probabilities
+                the mean of both: for twice the time a much better box and label
+                where the model was trained on views of several sizes
+                (`RandomSquareView`).
 
         Returns:
             A list of `Localization`, in the order of `images`. Boxes are in pixels
@@ -201,19 +209,11 @@ class Localizer(LocalizerHeads):
                 "`batch_size` must be a positive integer. Received: "
                 f"batch_size={batch_size!r}"
             )
-        found, squares, sizes = [], [], []
-        for picture in _each(images):
-            square, size = pictures.letterbox(picture, self.image_size)
-            squares.append(square)
-            sizes.append(size)
-            if len(squares) == batch_size:
-                found += self._localize_squares(squares, sizes, flip_average)
-                squares, sizes = [], []
-        if squares:
+        found, images = [], iter(_each(images))
+        while batch := list(itertools.islice(images, batch_size)):
             # A full last batch spares the compilation of a second shape.
-            fill = batch_size - len(squares) if found else 0
-            squares += [squares[-1]] * fill
-            found += self._localize_squares(squares, sizes, flip_average)
+            count = batch_size if found else len(batch)
+            found += self._localize_batch(batch, count, flip_average, second_look)
         return found
 
     def split(self):
@@ -324,9 +324,28 @@ class Localizer(LocalizerHeads):
     def _recipe(self):
         return TRAINABLE if self.backbone.trainable_variables else FROZEN
 
-    def _localize_squares(self, squares, sizes, flip_average):
-        """The Localizations of the first len(sizes) squares."""
-        batch = np.stack(squares)
+    def _localize_batch(self, batch, count, flip_average, second_look):
+        """The Localizations of pictures, predicted `count` at a time."""
+        size = self.image_size
+        squares, image_sizes = zip(*(pictures.letterbox(one, size) for one in batch))
+        image_sizes = np.array(image_sizes, "int32")
+        answer = self._answer(squares, count, flip_average)
+        boxes = from_square(answer["box"] * size, image_sizes, size, "xyxy")
+        if second_look:
+            windows = windows_around(ops.convert_to_numpy(boxes), image_sizes, size)
+            squares = [pictures.closeup(*pair, size) for pair in zip(batch, windows)]
+            first, answer = answer, self._answer(squares, count, flip_average)
+            boxes = out_of_windows(answer["box"], windows).astype("float32")
+            if "label" in answer:
+                answer["label"] = (first["label"] + answer["label"]) / 2
+        boxes = ops.convert_to_numpy(clip(boxes, "xyxy", image_sizes)).tolist()
+        return [
+            self._localization(i, tuple(box), answer) for i, box in enumerate(boxes)
+        ]
+
+    def _answer(self, squares, count, flip_average):
+        """What the model says of squares, in NumPy; they are filled up to `count`."""
+        batch = np.stack([*squares, *[squares[-1]] * (count - len(squares))])
         if keras.config.image_data_format() == "channels_first":
             batch = batch.transpose(0, 3, 1, 2)
         answer = self.predict_on_batch(batch)
@@ -334,15 +353,7 @@ class Localizer(LocalizerHeads):
             mirrored = self.predict_on_batch(mirror_images(batch))
             mirrored["box"] = mirror_boxes(mirrored["box"])
             answer = {key: (answer[key] + mirrored[key]) / 2 for key in answer}
-        answer = {key: value[: len(sizes)] for key, value in answer.items()}
-        sizes = np.array(sizes, "int32")
-        box = from_square(
-            answer["box"] * self.image_size, sizes, self.image_size, "xyxy"
-        )
-        boxes = ops.convert_to_numpy(clip(box, "xyxy", sizes)).tolist()
-        return [
-            self._localization(i, tuple(box), answer) for i, box in enumerate(boxes)
-        ]
+        return {key: value[: len(squares)] for key, value in answer.items()}
 
     def _localization(self, i, box, answer):
         label = class_name = score = None
