@@ -284,7 +284,10 @@ def mirrored_too(model, images, args):
 
 
 def looked_again(localizer, data, args):
-    """The answers of two looks at the files, the second one from nearer."""
+    """The answers of two looks at the files, the second one from nearer.
+
+    Of the labels only the best is known: "cat or dog" is that of the best breed.
+    """
     found = localizer.localize(data.images, args.batch_size, second_look=True)
     boxes = np.array([one.box for one in found])
     squared = kl.boxes.to_square(boxes, data.image_sizes, args.image_size)

@@ -75,7 +75,7 @@ class LocalizationReport:
 
 
 def evaluate_localizer(
-    localizer, dataset, batch_size=32, flip_average=False, worst=20, second_look=False
+    localizer, dataset, batch_size=32, flip_average=False, second_look=False, worst=20
 ):
     """Measures a localizer on a dataset, as its users will meet it.
 
@@ -87,8 +87,8 @@ def evaluate_localizer(
         dataset: a `LocalizationDataset` with the localizer's classes.
         batch_size: pictures at a time.
         flip_average: as in `Localizer.localize`.
-        worst: how many of the pictures with the lowest IoU to list.
         second_look: as in `Localizer.localize`.
+        worst: how many of the pictures with the lowest IoU to list.
 
     Returns:
         A `LocalizationReport`.

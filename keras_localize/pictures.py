@@ -30,6 +30,7 @@ _TURNS = {
     8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
 }
 _TRANSPOSED = (5, 6, 7, 8)
+_INVERSE = {6: 8, 8: 6}  # the others undo themselves
 
 # Everything that Pillow's decoders are known to let out on a damaged file.
 _DECODER_ERRORS = (
@@ -140,8 +141,10 @@ def letterbox(source, size, out=None):
 def closeup(source, window, size):
     """Decodes a picture and scales a square window of it, black where it ends.
 
-    Every pixel of the square shows exactly its part of the window; one that the
-    picture covers only in part is black.
+    The pixels of the square lie exactly where the window puts them; one that the
+    picture covers only in part is black. As in `letterbox`, the resampling is
+    antialiased bilinear (it reads the picture just beyond the window, too), and a
+    large JPEG is decoded at a reduced size where the window allows it.
 
     Args:
         source: as in `load`.
@@ -156,17 +159,28 @@ def closeup(source, window, size):
         PictureError: as `load`.
     """
     x0, y0, side = (float(value) for value in window)
-    picture = Image.fromarray(load(source))
     step = side / size
-    left, right, *across = _covered(x0, step, picture.width, size)
-    top, bottom, *down = _covered(y0, step, picture.height, size)
     square = np.zeros((size, size, 3), "uint8")
-    if left < right and top < bottom:
-        extent = (across[0], down[0], across[1], down[1])
-        shape = (right - left, bottom - top)
-        part = picture.resize(shape, Image.Resampling.BILINEAR, extent)
-        square[top:bottom, left:right] = part
-    return square
+    with _opened(source) as picture:
+        orientation = _orientation(picture)
+        width, height = picture.size
+        upright = (width, height) if orientation in _TRANSPOSED else (height, width)
+        back = _INVERSE.get(orientation, orientation)
+        x0, y0, *_ = turn_box((x0, y0, x0 + side, y0 + side), *upright, back)
+        left, right, *across = _covered(x0, step, width, size)
+        top, bottom, *down = _covered(y0, step, height, size)
+        if left == right or top == bottom:
+            return square
+        wanted = math.ceil(width / step), math.ceil(height / step)
+        *_, columns, rows = _reduce(picture, wanted) or (0, 0, width, height)
+        across = [x * columns / width for x in across]
+        down = [y * rows / height for y in down]
+        square[top:bottom, left:right] = _rgb(picture).resize(
+            (right - left, bottom - top),
+            Image.Resampling.BILINEAR,
+            (across[0], down[0], across[1], down[1]),
+        )
+        return _turned(square, orientation)
 
 
 def inspect(source, decode=False):
@@ -340,12 +354,19 @@ def _covered(start, step, extent, size):
     """Which pixels of a window's axis a picture covers whole, and what they show.
 
     Returns:
-        (first, end, from, to): pixels first to end - 1 show the picture's from..to.
+        (first, end, low, high): the pixels first to end - 1 show the picture from low
+        to high. A picture that covers no pixel whole is shown by one, as `fit` does.
     """
-    first = max(0, math.ceil(-start / step))
-    end = min(size, math.floor((extent - start) / step))
-    low, high = max(0.0, start + first * step), min(extent, start + end * step)
-    return first, end, low, high
+    low, high = max(0.0, start), min(float(extent), start + size * step)
+    if low >= high:
+        return 0, 0, 0.0, 0.0
+    # Rounding must not cost a pixel whose edge is the picture's.
+    first = math.ceil((low - start) / step - 1e-6)
+    end = math.floor((high - start) / step + 1e-6)
+    if first >= end:
+        first = min(int(((low + high) / 2 - start) / step), size - 1)
+        return first, first + 1, low, high
+    return first, end, max(low, start + first * step), min(high, start + end * step)
 
 
 def _turned(pixels, orientation):

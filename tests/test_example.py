@@ -83,6 +83,7 @@ def test_demo(run):
         "constant box",
         "default",
         "default, mirrored too",
+        "default, second look",
     }
     assert report["recipes"]["constant box"]["mean_iou"] <= 0.4
     assert report["metrics"] == report["recipes"]["default"]
@@ -154,6 +155,7 @@ def test_notebook_recipe(run, pets, eager):
         "notebook, with our BoxLoss",
         "default",
         "default, mirrored too",
+        "default, second look",
     }
     assert report["recipe"] == "notebook, as run"
 

@@ -388,7 +388,7 @@ def test_a_closeup_shows_what_its_window_says(window):
     seen = covered_y[:, None] & covered_x[None]
     np.testing.assert_array_equal(square[..., 2], np.where(seen, 200, 0))
     assert seen.any()
-    # The filter has only one side at the window's border: a step of it, no more.
+    # At the picture's border the filter has one side only.
     inner = seen.copy()
     inner[[0, -1]] = inner[:, [0, -1]] = False
     inner &= np.roll(seen, 1, 0) & np.roll(seen, -1, 0)
@@ -404,10 +404,37 @@ def test_a_closeup_beside_the_picture_is_black():
     assert not pictures.closeup(plane(20, 20), (40, 3, 10), 8).any()
 
 
-def test_a_closeup_of_the_whole_square_is_the_letterbox():
-    picture = blocks(64, 128)
-    square, _ = pictures.letterbox(picture, 32)
-    np.testing.assert_array_equal(pictures.closeup(picture, (0, -32, 128), 32), square)
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [(64, 128, 32), (216, 288, 224), (116, 232, 224), (288, 204, 96)],
+)
+def test_a_closeup_of_the_whole_square_is_the_letterbox(height, width, size):
+    # Sizes whose border is a whole pixel, so that the letterbox rounds nothing.
+    picture = blocks(height, width)
+    square, _ = pictures.letterbox(picture, size)
+    side = max(height, width)
+    window = ((width - side) / 2, (height - side) / 2, side)
+    np.testing.assert_array_equal(pictures.closeup(picture, window, size), square)
+
+
+def test_a_closeup_of_a_thread_still_shows_it():
+    picture = np.full((1, 400, 3), 150, "uint8")
+    seen = pictures.closeup(picture, (0, -199.5, 400), 32)
+    assert (seen == 150).all(axis=(1, 2)).sum() == 1
+    assert seen.any(axis=(1, 2)).sum() == 1
+
+
+def test_a_closeup_of_a_large_jpeg_is_that_of_its_pixels(tmp_path):
+    stored = blocks(603, 805)  # no multiple of any reduction
+    for orientation in (1, 3, 6):
+        path = tmp_path / f"{orientation}.jpg"
+        saved(path, stored, quality=95, exif=exif(orientation))
+        upright = pictures.load(path)
+        for window in [(101.5, 53.25, 440), (-60, -100, 805), (400, 300, 30)]:
+            seen = pictures.closeup(path, window, 64).astype("int32")
+            expected = pictures.closeup(upright, window, 64).astype("int32")
+            assert np.abs(seen - expected).mean() < 1
+            assert np.abs(seen - expected).max() <= 12
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

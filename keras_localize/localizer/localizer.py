@@ -186,15 +186,16 @@ class Localizer(LocalizerHeads):
             images: a list (or any iterable) of paths, PIL images and arrays
                 (H, W, 3) in [0, 255], or a single one of these; arrays of equal
                 size may come as one (N, H, W, 3).
-            batch_size: how many pictures are held and predicted at a time.
+            batch_size: how many pictures are predicted at a time.
             flip_average: whether each picture is also seen mirrored, and the two
                 answers averaged: a better box for twice the time.
             second_look: whether each picture is seen again from nearer, cut to a
                 square of 1.6 times its box, at its own resolution. The box and its
                 quality then are those of the second look, the label's probabilities
-                the mean of both: for twice the time a much better box and label
-                where the model was trained on views of several sizes
-                (`RandomSquareView`).
+                the mean of both: a much better box and label where the model was
+                trained on views of several sizes (`RandomSquareView`), for twice
+                the prediction and a second decoding. A batch of `images` is held
+                for it.
 
         Returns:
             A list of `Localization`, in the order of `images`. Boxes are in pixels
@@ -210,10 +211,14 @@ class Localizer(LocalizerHeads):
                 f"batch_size={batch_size!r}"
             )
         found, images = [], iter(_each(images))
-        while batch := list(itertools.islice(images, batch_size)):
+        while batch := [
+            # A picture is only kept for a second look: it may be large.
+            (*pictures.letterbox(one, self.image_size), one if second_look else None)
+            for one in itertools.islice(images, batch_size)
+        ]:
             # A full last batch spares the compilation of a second shape.
             count = batch_size if found else len(batch)
-            found += self._localize_batch(batch, count, flip_average, second_look)
+            found += self._localize_batch(*zip(*batch), count, flip_average)
         return found
 
     def split(self):
@@ -324,16 +329,15 @@ class Localizer(LocalizerHeads):
     def _recipe(self):
         return TRAINABLE if self.backbone.trainable_variables else FROZEN
 
-    def _localize_batch(self, batch, count, flip_average, second_look):
-        """The Localizations of pictures, predicted `count` at a time."""
+    def _localize_batch(self, squares, image_sizes, sources, count, flip_average):
+        """The Localizations of pictures; `sources` (or None) for a second look."""
         size = self.image_size
-        squares, image_sizes = zip(*(pictures.letterbox(one, size) for one in batch))
         image_sizes = np.array(image_sizes, "int32")
         answer = self._answer(squares, count, flip_average)
         boxes = from_square(answer["box"] * size, image_sizes, size, "xyxy")
-        if second_look:
+        if sources[0] is not None:
             windows = windows_around(ops.convert_to_numpy(boxes), image_sizes, size)
-            squares = [pictures.closeup(*pair, size) for pair in zip(batch, windows)]
+            squares = [pictures.closeup(*pair, size) for pair in zip(sources, windows)]
             first, answer = answer, self._answer(squares, count, flip_average)
             boxes = out_of_windows(answer["box"], windows).astype("float32")
             if "label" in answer:

@@ -8,9 +8,10 @@ Better", CVPR 2017); one that was trained on `RandomSquareView`s needs no traini
 
 import numpy as np
 
-# The window's side by the box's longer one: boxes then fill what they fill in training.
+# The window's side by the box's longer one; docs/localizer.md has what was tried.
 CONTEXT = 1.6
-# No pixel of a picture is blown up to more than this many: there is nothing to see.
+# No pixel of a picture is blown up further (unless the whole picture is so small that
+# the first look did it, too): there is nothing to see.
 MAGNIFICATION = 4
 
 
@@ -18,15 +19,18 @@ def windows_around(boxes, image_sizes, size):
     """Square windows about boxes, none beyond the picture's padded square.
 
     Args:
-        boxes: (B, 4) `xyxy` in pixels of the pictures.
+        boxes: (B, 4) `xyxy` in pixels of the pictures. One that is not finite, of a
+            model gone wrong, gets the whole square.
         image_sizes: (B, 2) integers, (height, width).
         size: side in pixels of the square that a window will be scaled to.
 
     Returns:
         float64 (B, 3): x0, y0, side in pixels of the pictures.
     """
-    low, high = np.float64(boxes[:, :2]), np.float64(boxes[:, 2:])
     extent = np.float64(image_sizes)[:, ::-1]  # (width, height), as boxes are
+    everything = np.concatenate([np.zeros_like(extent), extent], axis=1)
+    finite = np.isfinite(boxes).all(axis=1, keepdims=True)
+    low, high = np.split(np.where(finite, boxes, everything), 2, axis=1)
     whole = extent.max(axis=1)
     side = np.maximum(CONTEXT * (high - low).max(axis=1), size / MAGNIFICATION)
     side = np.minimum(side, whole)[:, None]

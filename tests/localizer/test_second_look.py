@@ -25,6 +25,7 @@ def around(box, height, width, size=32):
         ((99, 0, 101, 2), (96, 0, 8)),  # no smaller than size / 4, not above the top
         ((10, 10, 100, 190), (-50, 0, 200)),  # no larger than the padded square
         ((50, 50, 50, 50), (46, 46, 8)),  # a box of no size
+        ((np.nan, 50, 60, 70), (-50, 0, 200)),  # of a model gone wrong
     ],
 )
 def test_windows_by_hand(box, expected):
@@ -77,14 +78,27 @@ def test_the_answer_is_that_of_both_looks(constant_localizer, rng):
 
 
 def test_any_batch_any_iterable_and_mirrored(constant_localizer, rng):
-    made = [rng.integers(0, 256, (40 + i, 60, 3)).astype("uint8") for i in range(5)]
-    options = {"second_look": True, "flip_average": True}
-    expected = [constant_localizer.localize(one, **options)[0] for one in made]
-    found = constant_localizer.localize(iter(made), batch_size=2, **options)
+    made = [rng.integers(0, 256, (160, 160, 3)).astype("uint8") for _ in range(5)]
+    # Whatever it sees: centre (.3, .4) and half extents of .2, as logits.
+    shares = np.array([0.1, 0.2, 0.5, 0.6])
+    logits = np.log([0.3 / 0.7, 0.4 / 0.6, 0.4 / 0.6, 0.4 / 0.6])
+    constant_localizer.head.dense.set_weights([np.zeros((36, 4)), logits])
+    found = constant_localizer.localize(iter(made), batch_size=2, second_look=True)
     assert len(found) == 5
-    for one, other in zip(found, expected):
-        np.testing.assert_allclose(one.box, other.box, atol=1e-3)
-        assert one.score == pytest.approx(other.score, abs=1e-5)
+    # 16 to 80 and 32 to 96; the window of 102.4 about (48, 64), pushed to x = 0.
+    x, y = 0, 64 - 51.2
+    expected = np.array([x, y, x, y]) + 102.4 * shares
+    for one in found:
+        np.testing.assert_allclose(one.box, expected, atol=1e-2)
+    options = {"second_look": True, "flip_average": True}
+    found = constant_localizer.localize(iter(made), batch_size=2, **options)
+    # Mirrored: .5 to .9, so .3 to .7 in the mean; the window about (80, 64).
+    x = 80 - 51.2
+    mean = np.array([0.3, 0.2, 0.7, 0.6])
+    for one in found:
+        np.testing.assert_allclose(
+            one.box, np.array([x, y, x, y]) + 102.4 * mean, atol=1e-2
+        )
 
 
 @keras.saving.register_keras_serializable(package="tests")
