@@ -14,6 +14,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from recipe import figure
 
 import keras_localize as kl
 
@@ -23,8 +24,8 @@ LOOKS = {
     "and a second look": {"second_look": True},
     "and a second look, both mirrored": {"second_look": True, "flip_average": True},
 }
-COLUMNS = ["mean IoU", "IoU >= 0.5", "IoU >= 0.75", "breed", "cat or dog"]
-COLUMNS += ["quality's correlation", "pictures/s"]
+DIGITS = {"mean IoU": 3, "IoU >= 0.5": 3, "IoU >= 0.75": 3, "breed": 3}
+DIGITS |= {"cat or dog": 3, "quality's correlation": 3, "pictures/s": 0}
 
 
 def main():
@@ -44,15 +45,10 @@ def main():
         localizer.localize(validation.images[:64])  # compiles
         for name, looks in LOOKS.items():
             rows[name].append(judge(localizer, validation, looks, species_of))
-    print(f"| | {' | '.join(COLUMNS)} |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
+    print(f"| | {' | '.join(DIGITS)} |")
+    print("|---" * (len(DIGITS) + 1) + "|")
     for name, seeds in rows.items():
-        cells = (
-            f"{np.mean(values):.3f} ±{np.ptp(values) / 2:.3f}"
-            if np.mean(values) < 2
-            else f"{np.mean(values):.0f}"
-            for values in zip(*seeds)
-        )
+        cells = map(figure, zip(*seeds), DIGITS.values())
         print(f"| {name} | {' | '.join(cells)} |")
 
 
@@ -61,8 +57,7 @@ def judge(localizer, data, looks, species_of):
     started = time.perf_counter()
     found = localizer.localize(data.images, **looks)
     seconds = time.perf_counter() - started
-    height, width = data.image_sizes.T
-    true = (data.boxes * np.stack([width, height] * 2, axis=1)).astype("float32")
+    true = kl.boxes.convert(data.boxes, "rel_xyxy", "xyxy", data.image_sizes)
     boxed = data.weights > 0
     iou = kl.boxes.iou(true, np.array([one.box for one in found], "float32"), "xyxy")
     iou = keras.ops.convert_to_numpy(iou)[boxed]

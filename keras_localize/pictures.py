@@ -125,9 +125,9 @@ def letterbox(source, size, out=None):
     """
     with _opened(source) as picture:
         orientation = _orientation(picture)
-        turned = orientation in _TRANSPOSED
-        width, height = picture.size[::-1] if turned else picture.size
+        height, width = _upright_size(picture, orientation)
         place = fit(height, width, size)
+        turned = orientation in _TRANSPOSED
         stored = (place.rows, place.columns) if turned else (place.columns, place.rows)
         small = turbo.scaled(picture, stored)
         if small is None:
@@ -164,7 +164,7 @@ def closeup(source, window, size):
     with _opened(source) as picture:
         orientation = _orientation(picture)
         width, height = picture.size
-        upright = (width, height) if orientation in _TRANSPOSED else (height, width)
+        upright = _upright_size(picture, orientation)
         back = _INVERSE.get(orientation, orientation)
         x0, y0, *_ = turn_box((x0, y0, x0 + side, y0 + side), *upright, back)
         left, right, *across = _covered(x0, step, width, size)
@@ -196,9 +196,7 @@ def inspect(source, decode=False):
     """
     with _opened(source) as picture:
         orientation = _orientation(picture)
-        width, height = (
-            picture.size[::-1] if orientation in _TRANSPOSED else picture.size
-        )
+        height, width = _upright_size(picture, orientation)
         info = Info(height, width, orientation, picture.format or "", picture.mode)
         if decode:
             _reduce(picture, (1, 1))
@@ -332,6 +330,12 @@ def _orientation(picture):
     except Exception:
         return 1
     return value if isinstance(value, int) else 1
+
+
+def _upright_size(picture, orientation):
+    """(height, width) of a picture once it is turned upright."""
+    width, height = picture.size
+    return (width, height) if orientation in _TRANSPOSED else (height, width)
 
 
 def _reduce(picture, size):
