@@ -30,10 +30,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_localize import pictures, turbo
 from keras_localize.boxes.square import fit
 from keras_localize.datasets import LocalizationDataset, load_oxford_pets
 from keras_localize.datasets.batches import cores
+from keras_localize.images import fast_jpeg, load
 
 BATCH = 32
 DECODE = "tf.io.decode_jpeg alone, full size"
@@ -162,7 +162,7 @@ def pipelines(dataset, size):
         ours = dataset.to_tf_data(size, BATCH)
 
         def run(first=False):
-            with turbo_installed(fast):
+            with fast_jpeg_installed(fast):
                 for images, _, _ in ours:
                     if first:
                         return images
@@ -172,7 +172,7 @@ def pipelines(dataset, size):
 
     def in_pydataset(first=False):
         ours = dataset.to_pydataset(size, BATCH)
-        with turbo_installed(True), ThreadPoolExecutor(cores()) as pool:
+        with fast_jpeg_installed(True), ThreadPoolExecutor(cores()) as pool:
             for images, _, _ in pool.map(ours.__getitem__, range(len(ours))):
                 if first:
                     return images
@@ -201,7 +201,7 @@ def pipelines(dataset, size):
 
         ours = dataset.to_pydataset(size, BATCH)
         options = grain.ReadOptions(num_threads=cores(), prefetch_buffer_size=4)
-        with turbo_installed(True):
+        with fast_jpeg_installed(True):
             for images, _, _ in grain.MapDataset.source(ours).to_iter_dataset(options):
                 if first:
                     return images
@@ -282,16 +282,16 @@ def pipelines(dataset, size):
 
 
 @contextlib.contextmanager
-def turbo_installed(wanted):
+def fast_jpeg_installed(wanted):
     """With the optional packages, or as where they are not installed."""
-    found = turbo.packages
+    found = fast_jpeg.packages
     if wanted and found() is None:
         raise ImportError("the extra `fast` is not installed")
-    turbo.packages = found if wanted else lambda: None
+    fast_jpeg.packages = found if wanted else lambda: None
     try:
         yield
     finally:
-        turbo.packages = found
+        fast_jpeg.packages = found
 
 
 def make_jpegs(folder, count):
@@ -325,7 +325,7 @@ def reference(path, size):
 
     Each target pixel is a triangle-weighted mean of the source's.
     """
-    picture = pictures.load(path) / 1.0
+    picture = load(path) / 1.0
     height, width = picture.shape[:2]
     place = fit(height, width, size)
 

@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_localize.boxes.formats import convert
 from keras_localize.boxes.overlap import iou
-from keras_localize.pictures import load
+from keras_localize.images import load
 
 TRUE_COLOUR = "#00c853"
 PREDICTED_COLOUR = "#ff1744"

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_localize.datasets.batches import BatchDataset, Batches, cores, tf_dataset
 from keras_localize.datasets.errors import AnnotationError
-from keras_localize.pictures import inspect
+from keras_localize.images import inspect
 
 
 @dataclass(frozen=True)
@@ -434,7 +434,7 @@ class LocalizationDataset:
         Raises:
             ValueError: for a bad argument; for a layer as `augment` in worker
                 processes on JAX, which would wait there for ever.
-            PictureError: a ValueError, for a picture that cannot be decoded.
+            ImageError: a ValueError, for a picture that cannot be decoded.
         """
         forked = kwargs.get("use_multiprocessing", False)
         on_jax = isinstance(augment, keras.layers.Layer) and (

@@ -14,7 +14,7 @@ from keras_localize.datasets.batches import cores
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.errors import AnnotationError
 from keras_localize.datasets.progress import Progress
-from keras_localize.pictures import PictureError, inspect, turn_box
+from keras_localize.images import ImageError, inspect, turn_box
 
 PICTURE_SUFFIXES = {
     ".jpg": "JPEG",
@@ -130,7 +130,7 @@ class Collector:
         kept = []
         for found, info in self._inspected():
             try:
-                if isinstance(info, PictureError):
+                if isinstance(info, ImageError):
                     detail = {"received": info.detail} if info.detail else {}
                     raise AnnotationError(found.path, info.reason, **detail) from info
                 record = self._decide(found, info)
@@ -167,7 +167,7 @@ class Collector:
         def look(found):
             try:
                 return inspect(found.path, decode=self.policy.verify)
-            except PictureError as error:
+            except ImageError as error:
                 return error
 
         label = "checking pictures"

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_localize import turbo
 from keras_localize.boxes.square import fit
-from keras_localize.pictures import letterbox
+from keras_localize.images import fast_jpeg, letterbox
 
 
 def square_boxes(boxes, image_sizes, size):
@@ -130,8 +129,8 @@ class _Folder:
 
 
 def _fingerprint(images, size):
-    road = "pillow" if turbo.packages() is None else "turbo"
-    digest = hashlib.sha256(f"letterbox 2 {road} {size}".encode())
+    path = "pillow" if fast_jpeg.packages() is None else "fast_jpeg"
+    digest = hashlib.sha256(f"letterbox 2 {path} {size}".encode())
     for image in images:
         if isinstance(image, np.ndarray):
             digest.update(repr(image.shape).encode())

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_localize import pictures
+from keras_localize import images as decoding
 from keras_localize.boxes import clip, from_square
 from keras_localize.layers.box_pooling import BoxPooling
 from keras_localize.layers.localization_head import LocalizationHead
@@ -213,7 +213,7 @@ class Localizer(LocalizerHeads):
         found, images = [], iter(_each(images))
         while batch := [
             # A picture is only kept for a second look: it may be large.
-            (*pictures.letterbox(one, self.image_size), one if second_look else None)
+            (*decoding.letterbox(one, self.image_size), one if second_look else None)
             for one in itertools.islice(images, batch_size)
         ]:
             # A full last batch spares the compilation of a second shape.
@@ -337,7 +337,7 @@ class Localizer(LocalizerHeads):
         boxes = from_square(answer["box"] * size, image_sizes, size, "xyxy")
         if sources[0] is not None:
             windows = windows_around(ops.convert_to_numpy(boxes), image_sizes, size)
-            squares = [pictures.closeup(*pair, size) for pair in zip(sources, windows)]
+            squares = [decoding.crop(*pair, size) for pair in zip(sources, windows)]
             first, answer = answer, self._answer(squares, count, flip_average)
             boxes = out_of_windows(answer["box"], windows).astype("float32")
             if "label" in answer:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from keras_localize.datasets import LocalizationDataset, make_synthetic
 from keras_localize.datasets import squares as squares_module
+from keras_localize.images import ImageError
 from keras_localize.layers.random_square_view import RandomSquareView
-from keras_localize.pictures import PictureError
 
 
 def tiny(count=11, classes=3, **options):
@@ -402,7 +402,7 @@ def test_broken_picture_names_its_file(tmp_path):
     dataset = make_synthetic(2, directory=tmp_path, max_side=96)
     file = Path(dataset.images[1])
     file.write_bytes(file.read_bytes()[:-400])
-    with pytest.raises(PictureError, match=file.name):
+    with pytest.raises(ImageError, match=file.name):
         dataset.to_pydataset(16)[0]
     with pytest.raises(Exception, match=file.name):
         list(dataset.to_tf_data(16))

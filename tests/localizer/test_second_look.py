@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tiny_backbone import tiny_backbone
 
 from keras_localize import build_localizer
+from keras_localize.images import crop, letterbox
 from keras_localize.localizer.second_look import out_of_windows, windows_around
-from keras_localize.pictures import closeup, letterbox
 
 
 def around(box, height, width, size=32):
@@ -69,7 +69,7 @@ def test_the_answer_is_that_of_both_looks(constant_localizer, rng):
     # First 0 to 100, 50 to 150, cut at the picture's sides only in the end; then the
     # middle half of the window of 160 pixels about (50, 100).
     np.testing.assert_allclose(found.box, (10, 60, 90, 140), atol=1e-3)
-    looks = [letterbox(picture, 32)[0], closeup(picture, (-30, 20, 160), 32)]
+    looks = [letterbox(picture, 32)[0], crop(picture, (-30, 20, 160), 32)]
     answer = constant_localizer.predict(np.stack(looks), verbose=0)
     label = answer["label"].mean(axis=0)
     assert found.label == label.argmax()

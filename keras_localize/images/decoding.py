@@ -1,8 +1,7 @@
 """From a file, an array or a PIL image to upright RGB pixels, and into the square.
 
 The datasets and `Localizer.localize` both come here, so training and use see the same
-pixels for the same file. `turbo` is a short cut for plain JPEGs; all else, and every
-decision about what a picture is, stands here.
+pixels for the same file. `fast_jpeg` serves plain JPEGs; everything else stands here.
 """
 
 import math
@@ -13,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from keras_localize import turbo
 from keras_localize.boxes.square import fit
+from keras_localize.images import fast_jpeg
 
 # EPS and the like start other programs; only these are ever tried.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -53,7 +52,7 @@ _DECODER_ERRORS = (
 )
 
 
-class PictureError(ValueError):
+class ImageError(ValueError):
     """A picture that cannot be read; the message names it and says why.
 
     `reason` is the short form of why, by which the datasets count; `detail` says more.
@@ -65,7 +64,7 @@ class PictureError(ValueError):
         self.detail = detail
 
 
-class Info(NamedTuple):
+class ImageInfo(NamedTuple):
     """What a picture's file says of itself.
 
     `height` and `width` are those of the upright picture, in pixels;
@@ -93,7 +92,7 @@ def load(source):
         pixels lie on black, 16-bit values are scaled to 8 bits.
 
     Raises:
-        PictureError: a ValueError that names the picture and says what is wrong:
+        ImageError: a ValueError that names the picture and says what is wrong:
             missing, empty, not a picture, truncated, too large
             (`PIL.Image.MAX_IMAGE_PIXELS`), of an unknown pixel format.
     """
@@ -108,7 +107,7 @@ def letterbox(source, size, out=None):
     The geometry is `keras_localize.boxes.square.fit`, that of `PadToSquare` and of
     `boxes.to_square`; the resampling is antialiased bilinear. A JPEG that is much
     larger than the square is decoded at a half, a quarter or an eighth of its size,
-    which is faster and moves no box. Pillow does it all, or `turbo` where it can.
+    which is faster and moves no box. Pillow does it all, or `fast_jpeg` where it can.
 
     Args:
         source: as in `load`.
@@ -121,7 +120,7 @@ def letterbox(source, size, out=None):
         and the size of the upright picture before.
 
     Raises:
-        PictureError: as `load`.
+        ImageError: as `load`.
     """
     with _opened(source) as picture:
         orientation = _orientation(picture)
@@ -129,7 +128,7 @@ def letterbox(source, size, out=None):
         place = fit(height, width, size)
         turned = orientation in _TRANSPOSED
         stored = (place.rows, place.columns) if turned else (place.columns, place.rows)
-        small = turbo.scaled(picture, stored)
+        small = fast_jpeg.scaled(picture, stored)
         if small is None:
             small = _scaled(picture, stored)
         square = np.zeros((size, size, 3), "uint8") if out is None else out
@@ -138,7 +137,7 @@ def letterbox(source, size, out=None):
         return square, (height, width)
 
 
-def closeup(source, window, size):
+def crop(source, window, size):
     """Decodes a picture and scales a square window of it, black where it ends.
 
     The pixels of the square lie exactly where the window puts them; one that the
@@ -156,7 +155,7 @@ def closeup(source, window, size):
         uint8 array of shape (size, size, 3).
 
     Raises:
-        PictureError: as `load`.
+        ImageError: as `load`.
     """
     x0, y0, side = (float(value) for value in window)
     step = side / size
@@ -184,7 +183,7 @@ def closeup(source, window, size):
 
 
 def inspect(source, decode=False):
-    """Reads what a picture's file says of itself, an `Info`, without its pixels.
+    """Reads what a picture's file says of itself, an `ImageInfo`, without its pixels.
 
     Args:
         source: as in `load`.
@@ -192,12 +191,12 @@ def inspect(source, decode=False):
             format can), so that a damaged picture is found now.
 
     Raises:
-        PictureError: as `load`.
+        ImageError: as `load`.
     """
     with _opened(source) as picture:
         orientation = _orientation(picture)
         height, width = _upright_size(picture, orientation)
-        info = Info(height, width, orientation, picture.format or "", picture.mode)
+        info = ImageInfo(height, width, orientation, picture.format or "", picture.mode)
         if decode:
             _reduce(picture, (1, 1))
             _rgb(picture)
@@ -230,7 +229,7 @@ def turn_box(corners, height, width, orientation):
 
 
 class _opened:
-    """Context: `source` as a PIL image, every failure as a PictureError."""
+    """Context: `source` as a PIL image, every failure as a ImageError."""
 
     def __init__(self, source):
         self.source = source
@@ -240,7 +239,7 @@ class _opened:
         try:
             self.picture = self._open()
             self._check_size()
-        except PictureError:
+        except ImageError:
             self._close()
             raise
         except _DECODER_ERRORS as error:
@@ -250,7 +249,7 @@ class _opened:
 
     def __exit__(self, kind, error, trace):
         self._close()
-        if isinstance(error, _DECODER_ERRORS) and not isinstance(error, PictureError):
+        if isinstance(error, _DECODER_ERRORS) and not isinstance(error, ImageError):
             raise self._refusal(error) from error
 
     def _open(self):
@@ -264,9 +263,9 @@ class _opened:
         width, height = self.picture.size
         limit = Image.MAX_IMAGE_PIXELS
         if width < 1 or height < 1:
-            raise PictureError(self.source, "empty picture", f"{height} x {width}")
+            raise ImageError(self.source, "empty picture", f"{height} x {width}")
         if limit is not None and width * height > limit:
-            raise PictureError(
+            raise ImageError(
                 self.source,
                 "too large",
                 f"{height} x {width} pixels, the limit PIL.Image.MAX_IMAGE_PIXELS "
@@ -275,7 +274,7 @@ class _opened:
 
     def _refusal(self, error):
         if isinstance(error, FileNotFoundError):
-            return PictureError(self.source, "missing picture")
+            return ImageError(self.source, "missing picture")
         if isinstance(
             error,
             (
@@ -283,12 +282,12 @@ class _opened:
                 Image.DecompressionBombWarning,
             ),
         ):
-            return PictureError(self.source, "too large", str(error))
+            return ImageError(self.source, "too large", str(error))
         if isinstance(error, Image.UnidentifiedImageError):
-            return PictureError(
+            return ImageError(
                 self.source, "not a picture", f"none of {', '.join(FORMATS)}"
             )
-        return PictureError(
+        return ImageError(
             self.source, "unreadable picture", f"{type(error).__name__}: {error}"
         )
 
@@ -302,7 +301,7 @@ def _from_array(source):
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
-        raise PictureError(
+        raise ImageError(
             source,
             "not a picture",
             "expected a path, a PIL image, or an array (height, width, channels) "
@@ -313,10 +312,10 @@ def _from_array(source):
         array = _eight_bits(array)
     elif array.dtype != np.uint8:
         if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
-            raise PictureError(source, "not a picture", f"dtype {array.dtype}")
+            raise ImageError(source, "not a picture", f"dtype {array.dtype}")
         array = array.astype("float32")
         if not np.isfinite(array).all():
-            raise PictureError(source, "not finite", "the array holds NaN or infinity")
+            raise ImageError(source, "not finite", "the array holds NaN or infinity")
         array = np.clip(np.round(array), 0, 255).astype("uint8")
     if array.shape[-1] == 1:
         array = array[..., 0]
@@ -386,7 +385,7 @@ def _rgb(picture):
     if mode == "I" or mode.startswith("I;16"):
         return Image.fromarray(_eight_bits(np.asarray(picture))).convert("RGB")
     if mode in ("F", "LAB"):
-        raise PictureError(picture, "unknown pixel format", f"mode {mode}")
+        raise ImageError(picture, "unknown pixel format", f"mode {mode}")
     if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from keras_localize import pictures, turbo
+from keras_localize import images
 from keras_localize.boxes.square import fit
 from keras_localize.datasets.squares import square_boxes
-from keras_localize.pictures import PictureError
+from keras_localize.images import ImageError, fast_jpeg
 
 # What each EXIF orientation means, said in NumPy: stored pixels -> upright pixels.
 UPRIGHT = {
@@ -70,15 +70,15 @@ def psnr(a, b):
     return 10 * np.log10(255**2 / max(error, 1e-12))
 
 
-@pytest.fixture(params=["turbo", "pillow"])
+@pytest.fixture(params=["fast", "pillow"])
 def road(request, monkeypatch):
     """Every test that asks for it runs on both roads of a JPEG."""
-    if request.param == "turbo":
+    if request.param == "fast":
         pytest.importorskip("cv2")
         pytest.importorskip("simplejpeg")
-        assert turbo.packages() is not None
+        assert fast_jpeg.packages() is not None
     else:
-        monkeypatch.setattr(turbo, "packages", lambda: None)
+        monkeypatch.setattr(fast_jpeg, "packages", lambda: None)
     return request.param
 
 
@@ -92,21 +92,21 @@ def check_upright(tmp_path, orientation):
     expected = UPRIGHT.get(orientation, UPRIGHT[1])(stored)
     # PNG is exact, JPEG goes through the reduced decode.
     png = saved(tmp_path / "a.png", stored, exif=exif(orientation))
-    assert np.array_equal(pictures.load(png), expected)
-    info = pictures.inspect(png)
+    assert np.array_equal(images.load(png), expected)
+    info = images.inspect(png)
     assert (info.height, info.width) == expected.shape[:2]
     assert info.orientation == orientation
     large = blocks(400, 600)
     jpeg = saved(tmp_path / "a.jpg", large, exif=exif(orientation), quality=95)
     upright = UPRIGHT.get(orientation, UPRIGHT[1])(large)
     with Image.open(jpeg) as image:
-        assert np.array_equal(pictures.load(jpeg), ImageOps.exif_transpose(image))
-    assert psnr(pictures.load(jpeg), upright) > 40
-    square, size = pictures.letterbox(jpeg, 64)
+        assert np.array_equal(images.load(jpeg), ImageOps.exif_transpose(image))
+    assert psnr(images.load(jpeg), upright) > 40
+    square, size = images.letterbox(jpeg, 64)
     assert size == upright.shape[:2]
     assert psnr(square, antialiased(upright, 64)) > 40
     with Image.open(jpeg) as image:
-        assert psnr(pictures.letterbox(image, 64)[0], antialiased(upright, 64)) > 40
+        assert psnr(images.letterbox(image, 64)[0], antialiased(upright, 64)) > 40
 
 
 def test_turned_box_is_the_box_of_the_turned_pixels(rng):
@@ -123,7 +123,7 @@ def test_turned_box_is_the_box_of_the_turned_pixels(rng):
             columns.max() + 1,
             rows.max() + 1,
         )
-        turned = pictures.turn_box((x0, y0, x1, y1), height, width, orientation)
+        turned = images.turn_box((x0, y0, x1, y1), height, width, orientation)
         assert turned == expected
 
 
@@ -142,7 +142,7 @@ def test_painted_rectangle_lies_where_the_box_says(tmp_path, rng, kind, road):
         source = painted
         if kind == "jpeg":
             source = saved(tmp_path / f"{number}.jpg", painted, quality=95)
-        square, _ = pictures.letterbox(source, size)
+        square, _ = images.letterbox(source, size)
         mass = square[..., 0].astype("float64")
         relative = np.array([[x0, y0, x1, y1]]) / [width, height, width, height]
         box = square_boxes(relative, [(height, width)], size)[0].astype("float64")
@@ -160,7 +160,7 @@ def test_letterbox_is_antialiased():
     shapes = ((100, 151), (313, 90), (60, 60), (200, 3))
     for size, (height, width) in itertools.product((32, 90, 250), shapes):
         picture = blocks(height, width)
-        square, _ = pictures.letterbox(picture, size)
+        square, _ = images.letterbox(picture, size)
         assert square.dtype == np.uint8 and square.shape == (size, size, 3)
         assert np.abs(square - antialiased(picture, size)).max() <= 1.5
 
@@ -182,16 +182,16 @@ def test_jpegs_are_antialiased_on_both_roads(tmp_path, road):
         path = saved(
             tmp_path / f"{seed}.jpg", photograph(height, width, seed), **options
         )
-        decoded = pictures.load(path)
+        decoded = images.load(path)
         for size in (96, 224, 256):
-            square, shape = pictures.letterbox(path, size)
+            square, shape = images.letterbox(path, size)
             assert shape == (height, width)
             assert psnr(square, antialiased(decoded, size)) > 36, (height, width, size)
             with Image.open(path) as image:
                 grey = image.convert("L")
             grey.save(tmp_path / "grey.jpg", quality=95)
-            square, _ = pictures.letterbox(tmp_path / "grey.jpg", size)
-            expected = antialiased(pictures.load(tmp_path / "grey.jpg"), size)
+            square, _ = images.letterbox(tmp_path / "grey.jpg", size)
+            expected = antialiased(images.load(tmp_path / "grey.jpg"), size)
             assert psnr(square, expected) > 36
 
 
@@ -203,10 +203,10 @@ def test_both_roads_give_the_same_pixels(tmp_path, oxford_pets_dir, monkeypatch)
         picture = photograph(375 + seed, 500 - seed, seed)
         paths.append(saved(tmp_path / f"{seed}.jpg", picture, quality=92))
     for size in (128, 224):
-        fast = [pictures.letterbox(path, size)[0] for path in paths]
+        fast = [images.letterbox(path, size)[0] for path in paths]
         with monkeypatch.context() as patch:
-            patch.setattr(turbo, "packages", lambda: None)
-            plain = [pictures.letterbox(path, size)[0] for path in paths]
+            patch.setattr(fast_jpeg, "packages", lambda: None)
+            plain = [images.letterbox(path, size)[0] for path in paths]
         assert all(psnr(*pair) > 36 for pair in zip(fast, plain))
         assert np.mean([psnr(*pair) for pair in zip(fast, plain)]) > 42
         assert any((a != b).any() for a, b in zip(fast, plain))  # two roads there are
@@ -215,13 +215,13 @@ def test_both_roads_give_the_same_pixels(tmp_path, oxford_pets_dir, monkeypatch)
 def test_into_an_array(tmp_path, road):
     path = saved(tmp_path / "a.jpg", photograph(375, 500, 1))
     batch = np.zeros((2, 64, 64, 3), "uint8")
-    square, _ = pictures.letterbox(path, 64, out=batch[1])
+    square, _ = images.letterbox(path, 64, out=batch[1])
     assert np.shares_memory(square, batch) and not batch[0].any()
-    assert np.array_equal(batch[1], pictures.letterbox(path, 64)[0])
+    assert np.array_equal(batch[1], images.letterbox(path, 64)[0])
 
 
 def test_padding_is_black_and_thin_pictures_keep_a_pixel():
-    square, size = pictures.letterbox(np.full((3000, 1, 3), 200, "uint8"), 32)
+    square, size = images.letterbox(np.full((3000, 1, 3), 200, "uint8"), 32)
     assert size == (3000, 1)
     assert (square[:, 15] == 200).all() and square.sum() == 200 * 32 * 3
 
@@ -243,12 +243,12 @@ def test_pixel_formats(tmp_path, road):
         "png named jpg": saved(tmp_path / "other.jpg", grey, format="PNG"),
     }
     for name, path in exact.items():
-        assert np.array_equal(pictures.load(path), grey), name
+        assert np.array_equal(images.load(path), grey), name
     transparent = saved(tmp_path / "d.png", rgba)
-    assert np.array_equal(pictures.load(transparent), on_black)
+    assert np.array_equal(images.load(transparent), on_black)
     palette = Image.fromarray(grey[..., 0]).convert("P")
     palette.save(tmp_path / "e.png", transparency=0)
-    assert pictures.load(tmp_path / "e.png").shape == (20, 30, 3)
+    assert images.load(tmp_path / "e.png").shape == (20, 30, 3)
     for name, image, options in (
         ("cmyk", Image.fromarray(grey).convert("CMYK"), {}),
         ("grey", Image.fromarray(grey[..., 0]), {}),
@@ -256,26 +256,24 @@ def test_pixel_formats(tmp_path, road):
     ):
         path = tmp_path / f"{name}.jpg"
         image.save(path, quality=95, **options)
-        assert psnr(pictures.load(path), grey) > 35, name
-        assert pictures.letterbox(path, 16)[0].shape == (16, 16, 3)
+        assert psnr(images.load(path), grey) > 35, name
+        assert images.letterbox(path, 16)[0].shape == (16, 16, 3)
 
 
 def test_arrays(rng):
     picture = rng.integers(0, 256, (8, 9, 3)).astype("uint8")
-    assert np.array_equal(pictures.load(picture), picture)
-    assert np.array_equal(pictures.load(picture.astype("float64") + 0.4), picture)
-    assert np.array_equal(pictures.load(picture.astype("int64")), picture)
+    assert np.array_equal(images.load(picture), picture)
+    assert np.array_equal(images.load(picture.astype("float64") + 0.4), picture)
+    assert np.array_equal(images.load(picture.astype("int64")), picture)
     wide = picture.astype("uint16") * 257
-    assert np.array_equal(pictures.load(wide), picture)
-    grey = pictures.load(picture[..., 0])
+    assert np.array_equal(images.load(wide), picture)
+    grey = images.load(picture[..., 0])
     assert np.array_equal(grey, np.repeat(picture[..., :1], 3, axis=-1))
-    assert np.array_equal(pictures.load(picture[..., :1]), grey)
+    assert np.array_equal(images.load(picture[..., :1]), grey)
     before = picture.copy()
-    pictures.letterbox(picture, 16)
+    images.letterbox(picture, 16)
     assert np.array_equal(picture, before)
-    assert np.array_equal(
-        pictures.load(np.array([[[300.0, -5, 7]]]))[0, 0], [255, 0, 7]
-    )
+    assert np.array_equal(images.load(np.array([[[300.0, -5, 7]]]))[0, 0], [255, 0, 7])
 
 
 def test_arrays_that_are_no_pictures():
@@ -288,8 +286,8 @@ def test_arrays_that_are_no_pictures():
         np.zeros((2, 2, 3), complex),
         None,
     ):
-        with pytest.raises(PictureError, match=r"not a picture|not finite"):
-            pictures.load(array)
+        with pytest.raises(ImageError, match=r"not a picture|not finite"):
+            images.load(array)
 
 
 def test_bad_files_are_refused_by_name(tmp_path, monkeypatch, road):
@@ -304,24 +302,24 @@ def test_bad_files_are_refused_by_name(tmp_path, monkeypatch, road):
     for name, (content, reason) in cases.items():
         if content is not None:
             (tmp_path / name).write_bytes(content)
-        for use in (pictures.load, lambda path: pictures.letterbox(path, 16)):
-            with pytest.raises(PictureError, match=reason) as caught:
+        for use in (images.load, lambda path: images.letterbox(path, 16)):
+            with pytest.raises(ImageError, match=reason) as caught:
                 use(tmp_path / name)
             assert name in str(caught.value) and caught.value.reason == reason
-    with pytest.raises(PictureError, match="unreadable"):
-        pictures.inspect(tmp_path / "cut.jpg", decode=True)
-    with pytest.raises(PictureError, match="unreadable"):
-        pictures.load(tmp_path)
+    with pytest.raises(ImageError, match="unreadable"):
+        images.inspect(tmp_path / "cut.jpg", decode=True)
+    with pytest.raises(ImageError, match="unreadable"):
+        images.load(tmp_path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
-    with pytest.raises(PictureError, match="too large"):
-        pictures.load(tmp_path / "whole.jpg")
+    with pytest.raises(ImageError, match="too large"):
+        images.load(tmp_path / "whole.jpg")
 
 
 def outcome(path):
     """None for a square, or why there is none."""
     try:
-        square, _ = pictures.letterbox(path, 16)
-    except PictureError as error:
+        square, _ = images.letterbox(path, 16)
+    except ImageError as error:
         return error.reason
     assert square.shape == (16, 16, 3)
     return None
@@ -351,7 +349,7 @@ def test_fuzzed_files_give_a_picture_or_a_picture_error(tmp_path, rng, monkeypat
         found = outcome(path)
         refused += found is not None
         with monkeypatch.context() as patch:
-            patch.setattr(turbo, "packages", lambda: None)
+            patch.setattr(fast_jpeg, "packages", lambda: None)
             assert outcome(path) == found  # on both roads of a JPEG
     assert count / 10 < refused < count * 0.9
 
@@ -375,10 +373,10 @@ def plane(height, width):
         (0, 0, 200),  # smaller than it is
     ],
 )
-def test_a_closeup_shows_what_its_window_says(window):
+def test_a_crop_shows_what_its_window_says(window):
     x0, y0, side = window
     picture = plane(100, 80)
-    square = pictures.closeup(picture, window, 32).astype("float64")
+    square = images.crop(picture, window, 32).astype("float64")
     assert square.shape == (32, 32, 3)
     step = side / 32
     x = x0 + (np.arange(32) + 0.5) * step
@@ -400,54 +398,52 @@ def test_a_closeup_shows_what_its_window_says(window):
     np.testing.assert_allclose(square[..., 1][inner], green[inner], atol=0.75)
 
 
-def test_a_closeup_beside_the_picture_is_black():
-    assert not pictures.closeup(plane(20, 20), (40, 3, 10), 8).any()
+def test_a_crop_beside_the_picture_is_black():
+    assert not images.crop(plane(20, 20), (40, 3, 10), 8).any()
 
 
 @pytest.mark.parametrize(
     ("height", "width", "size"),
     [(64, 128, 32), (216, 288, 224), (116, 232, 224), (288, 204, 96)],
 )
-def test_a_closeup_of_the_whole_square_is_the_letterbox(height, width, size):
+def test_a_crop_of_the_whole_square_is_the_letterbox(height, width, size):
     # Sizes whose border is a whole pixel, so that the letterbox rounds nothing.
     picture = blocks(height, width)
-    square, _ = pictures.letterbox(picture, size)
+    square, _ = images.letterbox(picture, size)
     side = max(height, width)
     window = ((width - side) / 2, (height - side) / 2, side)
-    np.testing.assert_array_equal(pictures.closeup(picture, window, size), square)
+    np.testing.assert_array_equal(images.crop(picture, window, size), square)
 
 
-def test_a_closeup_of_a_thread_still_shows_it():
+def test_a_crop_of_a_thread_still_shows_it():
     picture = np.full((1, 400, 3), 150, "uint8")
-    seen = pictures.closeup(picture, (0, -199.5, 400), 32)
+    seen = images.crop(picture, (0, -199.5, 400), 32)
     assert (seen == 150).all(axis=(1, 2)).sum() == 1
     assert seen.any(axis=(1, 2)).sum() == 1
 
 
-def test_a_closeup_of_a_large_jpeg_is_that_of_its_pixels(tmp_path):
+def test_a_crop_of_a_large_jpeg_is_that_of_its_pixels(tmp_path):
     stored = blocks(603, 805)  # no multiple of any reduction
     for orientation in (1, 3, 6):
         path = tmp_path / f"{orientation}.jpg"
         saved(path, stored, quality=95, exif=exif(orientation))
-        upright = pictures.load(path)
+        upright = images.load(path)
         for window in [(101.5, 53.25, 440), (-60, -100, 805), (400, 300, 30)]:
-            seen = pictures.closeup(path, window, 64).astype("int32")
-            expected = pictures.closeup(upright, window, 64).astype("int32")
+            seen = images.crop(path, window, 64).astype("int32")
+            expected = images.crop(upright, window, 64).astype("int32")
             assert np.abs(seen - expected).mean() < 1
             assert np.abs(seen - expected).max() <= 12
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_closeup_is_upright(orientation, tmp_path):
+def test_a_crop_is_upright(orientation, tmp_path):
     stored = blocks(40, 56)
     path = saved(tmp_path / "a.png", stored, exif=exif(orientation))
     upright = np.ascontiguousarray(UPRIGHT[orientation](stored))
     window = (5, 3, 24)
-    np.testing.assert_array_equal(
-        pictures.closeup(path, window, 24), upright[3:27, 5:29]
-    )
+    np.testing.assert_array_equal(images.crop(path, window, 24), upright[3:27, 5:29])
 
 
-def test_a_closeup_of_no_picture_names_it(tmp_path):
-    with pytest.raises(PictureError, match=r"gone\.jpg"):
-        pictures.closeup(tmp_path / "gone.jpg", (0, 0, 4), 8)
+def test_a_crop_of_no_picture_names_it(tmp_path):
+    with pytest.raises(ImageError, match=r"gone\.jpg"):
+        images.crop(tmp_path / "gone.jpg", (0, 0, 4), 8)

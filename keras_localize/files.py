@@ -1,0 +1,47 @@
+"""Files and folders that appear whole or not at all."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Gives a path to write to; its content replaces `path` if no error occurs.
+
+    What is written, a file or a folder, has the name of `path` and lies in a
+    temporary folder beside it, so that the final move stays in one file system. Files
+    written next to it in that folder are moved too: some formats consist of several.
+
+    Args:
+        path: the file or folder to create or replace. Missing parents are created.
+
+    Raises:
+        OSError: where it cannot be written; `path` is as it was before.
+
+    Example:
+
+    >>> from pathlib import Path
+    >>> from keras_localize.files import replacing
+    >>> with replacing("runs/report.txt") as unfinished:
+    ...     _ = unfinished.write_text("done")
+    >>> Path("runs/report.txt").read_text()
+    'done'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
+        written, replaced = Path(folder) / "new", Path(folder) / "old"
+        written.mkdir()
+        replaced.mkdir()
+        yield written / path.name
+        # The named one goes last: it is what a reader looks for.
+        for one in sorted(written.iterdir(), key=lambda one: one.name == path.name):
+            target = path.with_name(one.name)
+            # Files replace files in one step; with a folder on either side, the old
+            # one has to go first.
+            if target.is_dir() or (target.exists() and one.is_dir()):
+                os.replace(target, replaced / one.name)
+            os.replace(one, target)
