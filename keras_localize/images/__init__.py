@@ -9,6 +9,7 @@ from keras_localize.images.decoding import (
     load,
     turn_box,
 )
+from keras_localize.images.listing import list_images
 
 __all__ = [
     "ImageError",
@@ -16,6 +17,7 @@ __all__ = [
     "crop",
     "inspect",
     "letterbox",
+    "list_images",
     "load",
     "turn_box",
 ]
