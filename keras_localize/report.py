@@ -212,7 +212,7 @@ def report_localizations(
             name: _report_class(columns, truth.labels == label)
             for label, name in enumerate(dataset.class_names)
         },
-        confusion=_confusion(rows),
+        confusion=_confusion(rows, dataset.class_names),
         worst=[(rows[i].name, rows[i].iou) for i in order[: min(worst, boxed)]],
         intervals={
             name: figures.bootstrap(column)
@@ -297,15 +297,17 @@ def _report_class(columns: dict[str, np.ndarray], members: np.ndarray) -> ClassR
     )
 
 
-def _confusion(rows: list[ImageReport]) -> dict[str, dict[str, int]]:
-    confusion: dict[str, Counter] = {}
+def _confusion(
+    rows: list[ImageReport], class_names: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    confusion: dict[str, Counter] = {name: Counter() for name in class_names}
     for row in rows:
         if row.right is not None and row.true_class is not None:
             predicted = row.answer.class_name or f"class {row.answer.label}"
             if row.answer.box is None:
                 predicted = "no object"
-            confusion.setdefault(row.true_class, Counter())[predicted] += 1
-    return {name: dict(counts) for name, counts in confusion.items()}
+            confusion[row.true_class][predicted] += 1
+    return {name: dict(counts) for name, counts in confusion.items() if counts}
 
 
 def _or_none(value: float) -> float | None:
