@@ -33,9 +33,11 @@ MAY_IMPORT = {
     "losses": GROUND,
     "metrics": GROUND | {"losses"},
     "localizer": GROUND | DATA | (MODEL - {"localizer"}),
+    "figures": set(),
     # Consumers of a model's answers. None of the parts above may import them.
-    "evaluation": GROUND | DATA | MODEL,
-    "visualization": GROUND | DATA | MODEL | {"evaluation"},
+    "report": GROUND | DATA | MODEL | {"figures"},
+    "evaluation": GROUND | DATA | MODEL | {"report"},
+    "visualization": GROUND | DATA | MODEL | {"report"},
 }
 
 # What users import from; each says in `__all__` which of its names are public.
@@ -48,6 +50,7 @@ PUBLIC = (
     "keras_localize.layers",
     "keras_localize.losses",
     "keras_localize.metrics",
+    "keras_localize.report",
     "keras_localize.types",
     "keras_localize.visualization",
 )

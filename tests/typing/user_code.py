@@ -1,7 +1,7 @@
 """Typical code of users. It is never run: tests/test_typing.py checks its types."""
 
 from pathlib import Path
-from typing import assert_type
+from typing import Unpack, assert_type
 
 import keras
 import numpy as np
@@ -133,6 +133,16 @@ def use(localizer: kl.Localizer) -> None:
     for source, found in localizer.iter_localize("folder", on_error="skip"):
         if found is not None:
             print(source, found.class_name, found.score, found.quality)
+
+
+def decode(model: keras.Model, data: kl.LocalizationDataset) -> None:
+    outputs = model.predict(data.to_tf_data(224))
+    answers = kl.decode_predictions(outputs, data.image_sizes, image_size=224)
+    assert_type(answers, list[kl.Localization])
+
+
+def pass_options(localizer: kl.Localizer, **options: Unpack[kl.LocalizeOptions]):
+    return localizer.localize("folder", **options)
 
 
 def evaluate(localizer: kl.Localizer, data: kl.LocalizationDataset) -> None:
