@@ -18,13 +18,8 @@ USER_CODE = TYPING / "user_code.py"
 WRONG_USER_CODE = TYPING / "wrong_user_code.py"
 
 
-@pytest.fixture(scope="module")
-def errors():
+def pyright_errors():
     """File -> the errors that pyright reports in it, as (line, message)."""
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("types do not depend on the backend: checked on TensorFlow")
-    if importlib.util.find_spec("pyright") is None:
-        pytest.skip("pyright is not installed")
     command = [sys.executable, "-m", "pyright", "--outputjson"]
     command += ["--pythonpath", sys.executable]
     command += map(str, (PACKAGE, USER_CODE, WRONG_USER_CODE))
@@ -42,21 +37,22 @@ def errors():
     return found
 
 
-def test_package_has_no_type_error(errors):
-    assert {f: e for f, e in errors.items() if f.is_relative_to(PACKAGE)} == {}
+# One test, so that pyright runs once also where tests are spread over processes.
+def test_pyright():
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("types do not depend on the backend: checked on TensorFlow")
+    if importlib.util.find_spec("pyright") is None:
+        pytest.skip("pyright is not installed")
+    errors = pyright_errors()
 
-
-def test_user_code_has_no_type_error(errors):
-    assert errors.get(USER_CODE, []) == []
-
-
-def test_each_mistake_is_reported(errors):
     lines = WRONG_USER_CODE.read_text("utf-8").splitlines()
     wrong = {n for n, line in enumerate(lines, start=1) if "  # wrong: " in line}
     assert len(wrong) > 30
-    reported = {line for line, _ in errors[WRONG_USER_CODE]}
-    assert sorted(wrong - reported) == [], "not reported"
-    assert sorted(reported - wrong) == [], "reported, but right"
+    reported = {line for line, _ in errors.pop(WRONG_USER_CODE)}
+    assert sorted(wrong - reported) == [], "mistakes that are not reported"
+    assert sorted(reported - wrong) == [], "reported, but no mistakes"
+    # The package and the right user code.
+    assert errors == {}
 
 
 def missing_annotations(tree):
