@@ -1,4 +1,4 @@
-"""The installed package in one breath: draw, build, train, save, load, localize.
+"""Uses the installed package once: make data, build, train, save, load, localize.
 
     python tests/smoke.py
 
@@ -30,9 +30,9 @@ def main():
         path = os.path.join(folder, "localizer.keras")
         localizer.save(path)
         loaded = keras.models.load_model(path)
-    found = loaded.localize(data.images)
-    assert found == localizer.localize(data.images)
-    print(f"keras_localize {kl.__version__} on Keras {keras.__version__}: {found[0]}")
+    answers = loaded.localize(data.images)
+    assert answers == localizer.localize(data.images)
+    print(f"keras_localize {kl.__version__} on Keras {keras.__version__}: {answers[0]}")
 
 
 if __name__ == "__main__":

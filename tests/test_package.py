@@ -24,26 +24,18 @@ def test_one_version():
     assert installed == keras_localize.__version__
 
 
-def test_keras_by_its_public_names_alone():
-    for path in ROOT.rglob("*.py"):
-        text = path.read_text()
-        assert not re.search(r"keras\.src|from keras import src|keras\._", text), path
-
-
 def test_types_are_announced():
     assert (ROOT / "py.typed").exists()
 
 
 def test_all_names_what_is_there():
-    assert sorted(keras_localize.__all__, key=str.lower) == sorted(
-        set(keras_localize.__all__), key=str.lower
-    )
+    assert len(keras_localize.__all__) == len(set(keras_localize.__all__))
     for name in keras_localize.__all__:
         assert hasattr(keras_localize, name)
 
 
 def test_heavy_packages_wait_until_they_are_called():
-    waiting = ["matplotlib"]
+    waiting = ["cv2", "matplotlib", "pandas", "pillow_heif", "simplejpeg", "yaml"]
     if keras.backend.backend() != "tensorflow":
         waiting.append("tensorflow")
     code = (
