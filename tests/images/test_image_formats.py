@@ -96,7 +96,8 @@ def without(monkeypatch):
 
 
 def test_avif(tmp_path):
-    pytest.importorskip("PIL.AvifImagePlugin", reason="needs Pillow 11.3")
+    if "AVIF" not in installed_formats():
+        pytest.skip("needs Pillow 11.3")
     pixels = blocks(40, 60)
     path = saved(tmp_path / "a.avif", pixels, quality=95)
     assert psnr(images.load(path), pixels) > 38
@@ -163,6 +164,21 @@ def test_what_is_not_installed_is_said(tmp_path, without, name, content, remedy)
     for content in (ftyp(b"isom", b"mp42"), b"\0\0\0\x18ftyp"):
         with pytest.raises(ImageError, match="not an image"):
             images.load(content + bytes(200))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("WEBP", b"RIFF\x24\0\0\0WEBPVP8 "), ("AVIF", ftyp(b"avif", b"mif1"))],
+)
+def test_a_build_without_a_format_is_said(monkeypatch, name, content):
+    installed_formats()
+    factory, _ = Image.OPEN.get(name, Image.OPEN["PNG"])
+    # What Pillow's own plug-ins do where their library is missing.
+    message = f"cannot be identified because {name} support not installed"
+    monkeypatch.setitem(Image.OPEN, name, (factory, lambda prefix: message))
+    assert name not in installed_formats()
+    with pytest.raises(ImageError, match=f"{name} needs .*Pillow"):
+        images.load(content + bytes(100))
 
 
 def test_a_damaged_heic_is_an_error_that_names_it(tmp_path):
