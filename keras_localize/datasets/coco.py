@@ -1,47 +1,52 @@
-"""COCO: a folder of pictures and one JSON file for all of them."""
+"""COCO: a folder of images and one JSON file for all of them."""
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from keras_localize import types
+from keras_localize.datasets.annotation import AnnotatedObject, Annotation
+from keras_localize.datasets.annotation_files import finite, read_text
+from keras_localize.datasets.collector import Collector
+from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.errors import AnnotationError
-from keras_localize.datasets.records import (
-    Box,
-    Collector,
-    Found,
+from keras_localize.datasets.image_folder import ImageFolder
+from keras_localize.datasets.policy import (
+    Multiple,
+    OnError,
+    Outside,
+    Pixels,
     Policy,
-    existing_folder,
-    finite,
-    inside,
-    picture_name,
-    read_text,
+    WithoutBox,
 )
 
 
 def read_coco(
-    images_dir,
-    json_path,
+    images_dir: types.Path,
+    json_path: types.Path,
     *,
-    class_names=None,
-    without_box="skip",
-    multiple="largest",
-    on_error="raise",
-    outside="clip",
-    pixels="upright",
-    verify=True,
-):
-    """Reads pictures and their annotations in COCO's JSON.
+    class_names: Sequence[str] | None = None,
+    without_box: WithoutBox = "skip",
+    multiple: Multiple = "largest",
+    on_error: OnError = "raise",
+    outside: Outside = "clip",
+    pixels: Pixels = "upright",
+    verify: bool = True,
+) -> LocalizationDataset:
+    """Reads images and their annotations in COCO's JSON.
 
     Boxes are `[x, y, width, height]` in pixels, from 0. Crowd regions (`iscrowd`) and
     annotations marked `ignore` are no objects; they are left out and counted.
 
     Args:
-        images_dir: folder of the pictures that `file_name` is relative to.
+        images_dir: folder of the images that `file_name` is relative to.
         json_path: the JSON file.
         class_names: the classes in the order of their ids; another category is an
             error. None: the categories in the order of their ids in the file,
             used or not.
-        without_box: a picture without an annotation is left out (`"skip"`) or an
+        without_box: an image without an annotation is left out (`"skip"`) or an
             error (`"error"`). `"keep"` keeps those that have a category but no
             `bbox`: weight 0, the label is trained.
         multiple: `"largest"`, `"first"`, `"skip"` or `"error"`; see `read_voc`.
@@ -49,7 +54,7 @@ def read_coco(
             always an error.
         outside: `"clip"` or `"error"`.
         pixels: `"upright"` or `"raw"`.
-        verify: decode every picture once now.
+        verify: decode every image once now.
 
     Returns:
         A `LocalizationDataset`.
@@ -85,33 +90,30 @@ def read_coco(
         pixels=pixels,
         verify=verify,
     )
-    images_dir = existing_folder(images_dir, "images_dir")
+    folder = ImageFolder(images_dir)
     path = Path(json_path)
     content = _json(path)
     categories = _categories(content, path)
     collector = Collector(policy, class_names or list(categories.values()))
 
-    images, by_image = _list(content, "images", path), {}
+    images = _list(content, "images", path)
     uses = Counter(_key(image.get("id")) for image in images)
+    by_image: dict[int | str, list[tuple[int, dict[str, Any]]]] = {}
     for number, annotation in enumerate(_list(content, "annotations", path)):
         key = _key(annotation.get("image_id"))
         if key is not None and key in uses:
             by_image.setdefault(key, []).append((number, annotation))
-        else:
-
-            def unknown(number=number, annotation=annotation):
-                raise AnnotationError(
-                    path,
-                    "annotation of an unknown image",
-                    field=f"annotations[{number}].image_id",
-                    received=annotation.get("image_id"),
-                )
-
-            collector.read(f"annotations[{number}]", unknown)
+            continue
+        with collector.record(f"annotations[{number}]"):
+            raise AnnotationError(
+                path,
+                "annotation of an unknown image",
+                field=f"annotations[{number}].image_id",
+                received=annotation.get("image_id"),
+            )
     for number, image in enumerate(images):
-
-        def parse(number=number, image=image):
-            place = f"images[{number}]"
+        place = f"images[{number}]"
+        with collector.record(str(image.get("file_name", place))):
             name = image.get("file_name")
             if not isinstance(name, str):
                 raise AnnotationError(
@@ -137,17 +139,18 @@ def read_coco(
                     objects.append(
                         _object(annotation, categories, path, f"annotations[{index}]")
                     )
-            return Found(
-                name=picture_name(name),
-                path=inside(images_dir, name, path, f"{place}.file_name"),
-                source=str(path),
-                objects=objects,
-                size=_size(image, path, place),
-                size_field=place,
-                notes=list(dict.fromkeys(notes)),
+            file = folder.find(name, path, f"{place}.file_name")
+            collector.keep(
+                Annotation(
+                    name=folder.name(file),
+                    path=file,
+                    source=str(path),
+                    objects=objects,
+                    size=_size(image, path, place),
+                    size_field=place,
+                    notes=list(dict.fromkeys(notes)),
+                )
             )
-
-        collector.read(str(image.get("file_name", f"images[{number}]")), parse)
     return collector.dataset(path)
 
 
@@ -210,7 +213,7 @@ def _object(annotation, categories, path, place):
         )
     bounds = annotation.get("bbox")
     if bounds is None or bounds == []:
-        return Box(categories[category], None, field=place)
+        return AnnotatedObject(categories[category], None, field=place)
     if not isinstance(bounds, list) or len(bounds) != 4:
         raise AnnotationError(
             path,
@@ -221,15 +224,16 @@ def _object(annotation, categories, path, place):
         )
     x, y, width, height = (_number(value, path, f"{place}.bbox") for value in bounds)
     corners = (x, y, x + width, y + height)
-    return Box(categories[category], corners, field=f"{place}.bbox")
+    return AnnotatedObject(categories[category], corners, field=f"{place}.bbox")
 
 
 def _size(image, path, place):
     if image.get("width") is None or image.get("height") is None:
         return None
-    return tuple(
+    height, width = (
         _number(image[side], path, f"{place}.{side}") for side in ("height", "width")
     )
+    return height, width
 
 
 def _number(value, path, place):

@@ -1,4 +1,4 @@
-"""CSV: a folder of pictures and one table, a row for each object."""
+"""CSV: a folder of images and one table, a row for each object."""
 
 import csv
 import io
@@ -7,19 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from keras_localize.boxes.formats import check_format, is_relative, to_corners
+from keras_localize.checks import check_choice
+from keras_localize.datasets.annotation import AnnotatedObject, Annotation
+from keras_localize.datasets.annotation_files import finite, image_name, read_text
+from keras_localize.datasets.collector import Collector
 from keras_localize.datasets.errors import AnnotationError
-from keras_localize.datasets.records import (
-    Box,
-    Collector,
-    Found,
-    Policy,
-    check_choice,
-    existing_folder,
-    finite,
-    inside,
-    picture_name,
-    read_text,
-)
+from keras_localize.datasets.image_folder import ImageFolder
+from keras_localize.datasets.policy import Policy
 
 # What is guessed, in this order, whatever the case of the header.
 IMAGE_COLUMNS = ("filename", "file_name", "file", "image", "image_path", "path")
@@ -51,17 +45,17 @@ def read_csv(
     pixels="upright",
     verify=True,
 ):
-    """Reads pictures and a CSV table with a header and one row per object.
+    """Reads images and a CSV table with a header and one row per object.
 
-    Columns are found by their names, in any case and order: the picture (`filename`,
+    Columns are found by their names, in any case and order: the image (`filename`,
     `file_name`, `file`, `image`, `image_path`, `path`), the class (`class`, `label`,
     `class_name`, `category`, `name`), the box (`xmin ymin xmax ymax`, `x_min ...`,
     `x0 y0 x1 y1`, `x1 y1 x2 y2`, `left top right bottom`; `x y w h`, `bbox_x bbox_y
-    bbox_width bbox_height`; `cx cy w h`) and, where it is there, the picture's size
+    bbox_width bbox_height`; `cx cy w h`) and, where it is there, the image's size
     (`width height`, `image_width image_height`).
 
     Args:
-        images_dir: folder of the pictures that the names are relative to.
+        images_dir: folder of the images that the names are relative to.
         csv_path: the table: UTF-8, separated by comma, semicolon or tab.
         columns: dict that names columns where the list above does not:
             `{"image": ..., "label": ..., "box": (four names)}`.
@@ -72,13 +66,13 @@ def read_csv(
             error. None: the names found, sorted.
         without_box: a row whose four cells are empty has a label and no box: left
             out (`"skip"`), kept with weight 0 (`"keep"`), or `"error"`.
-        multiple: several rows of one picture: `"largest"`, `"first"`, `"skip"` or
+        multiple: several rows of one image: `"largest"`, `"first"`, `"skip"` or
             `"error"`; see `read_voc`.
         on_error: `"raise"` or `"skip"`. A table without its columns is always an
             error.
         outside: `"clip"` or `"error"`.
         pixels: `"upright"` or `"raw"`.
-        verify: decode every picture once now.
+        verify: decode every image once now.
 
     Returns:
         A `LocalizationDataset`.
@@ -110,7 +104,7 @@ def read_csv(
         check_format(bounding_box_format)
     for key in columns or {}:
         check_choice(key, ("image", "label", "box"), "columns")
-    images_dir = existing_folder(images_dir, "images_dir")
+    images = ImageFolder(images_dir)
     path = Path(csv_path)
     header, rows = _table(path)
     image, label, box, size, box_format = _columns(header, columns or {}, path)
@@ -119,28 +113,27 @@ def read_csv(
 
     by_image = {}
     for line, row in rows:
-        name = picture_name((row.get(image) or "").strip())
+        name = image_name((row.get(image) or "").strip())
         by_image.setdefault(name, []).append((line, row))
     collector = Collector(policy, class_names)
     for name, group in by_image.items():
-
-        def parse(name=name, group=group):
+        with collector.record(name):
             line, first = group[0]
             objects = [
                 _object(row, label, box, bounding_box_format, path, f"line {line}")
                 for line, row in group
             ]
-            picture = inside(images_dir, name, path, f"line {line}: {image}")
-            return Found(
-                name=name,
-                path=picture,
-                source=str(path),
-                objects=objects,
-                size=_size(first, size, path, line),
-                size_field=f"line {line}",
+            file = images.find(name, path, f"line {line}: {image}")
+            collector.keep(
+                Annotation(
+                    name=images.name(file),
+                    path=file,
+                    source=str(path),
+                    objects=objects,
+                    size=_size(first, size, path, line),
+                    size_field=f"line {line}",
+                )
             )
-
-        collector.read(name, parse)
     return collector.dataset(path)
 
 
@@ -227,10 +220,10 @@ def _object(row, label, box, bounding_box_format, path, place):
         raise AnnotationError(path, "missing label", field=f"{place}: {label}")
     cells = [(row.get(column) or "").strip() for column in box]
     if not any(cells):
-        return Box(name, None, field=place)
+        return AnnotatedObject(name, None, field=place)
     values = [finite(cell, path, f"{place}: {c}") for cell, c in zip(cells, box)]
     corners = to_corners(np.array(values), bounding_box_format)
-    return Box(
+    return AnnotatedObject(
         name,
         tuple(float(value) for value in corners),
         relative=is_relative(bounding_box_format),

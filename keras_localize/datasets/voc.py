@@ -1,52 +1,63 @@
-"""Pascal VOC: a folder of pictures and a folder with one XML file for each."""
+"""Pascal VOC: a folder of images and a folder with one XML file for each."""
 
-from xml.etree.ElementTree import TreeBuilder
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from keras_localize.datasets.errors import AnnotationError
-from keras_localize.datasets.records import (
-    Box,
-    Collector,
-    Found,
-    Policy,
+from keras_localize import types
+from keras_localize.datasets.annotation import AnnotatedObject, Annotation, Corners
+from keras_localize.datasets.annotation_files import (
+    RECORD_LIMIT,
+    annotation_files,
     existing_folder,
     finite,
-    inside,
-    pictures_below,
     read_bytes,
     relative_name,
+)
+from keras_localize.datasets.collector import Collector
+from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.errors import AnnotationError
+from keras_localize.datasets.image_folder import ImageFolder
+from keras_localize.datasets.policy import (
+    Multiple,
+    OnError,
+    Outside,
+    Pixels,
+    Policy,
+    WithoutBox,
 )
 
 
 def read_voc(
-    images_dir,
-    annotations_dir,
+    images_dir: types.Path,
+    annotations_dir: types.Path,
     *,
-    class_names=None,
-    without_box="skip",
-    multiple="largest",
-    on_error="raise",
-    outside="clip",
-    one_based=True,
-    pixels="upright",
-    verify=True,
-):
-    """Reads pictures and their Pascal VOC XML files.
+    class_names: Sequence[str] | None = None,
+    without_box: WithoutBox = "skip",
+    multiple: Multiple = "largest",
+    on_error: OnError = "raise",
+    outside: Outside = "clip",
+    one_based: bool = True,
+    pixels: Pixels = "upright",
+    verify: bool = True,
+) -> LocalizationDataset:
+    """Reads images and their Pascal VOC XML files.
 
-    `annotations_dir/NAME.xml` belongs to the picture `images_dir/NAME.*`; where there
+    `annotations_dir/NAME.xml` belongs to the image `images_dir/NAME.*`; where there
     is none or more than one, to the file that its `<filename>` names. Folders below
     are read too.
 
     Args:
-        images_dir: folder of the pictures.
+        images_dir: folder of the images.
         annotations_dir: folder of the XML files.
         class_names: the classes in the order of their ids; another name in a file
             is an error. None: the names found, sorted.
-        without_box: a picture without an object, or with no XML file, is left out
+        without_box: an image without an object, or with no XML file, is left out
             (`"skip"`) or an error (`"error"`). `"keep"` keeps those whose XML names
             an object without a box: weight 0, the label is trained.
         multiple: of several objects take the `"largest"` or the `"first"`, leave
-            the picture out (`"skip"`), or `"error"`.
+            the image out (`"skip"`), or `"error"`.
         on_error: `"raise"` an AnnotationError, or `"skip"` the record and count it
             by reason in `summary()`.
         outside: a box that reaches over the border is cut there (`"clip"`, counted)
@@ -55,9 +66,9 @@ def read_voc(
             `xmin = 1` is the left edge: relative xmin = (xmin - 1) / width,
             relative xmax = xmax / width. False for files whose tool counts from 0
             and excludes the last.
-        pixels: boxes are measured on the picture as viewers show it, turned by its
+        pixels: boxes are measured on the image as viewers show it, turned by its
             EXIF orientation (`"upright"`), or on the stored pixels (`"raw"`).
-        verify: decode every picture once now, so that a damaged one is found here
+        verify: decode every image once now, so that a damaged one is found here
             and not in the middle of the training. False reads only headers.
 
     Returns:
@@ -89,43 +100,41 @@ def read_voc(
         pixels=pixels,
         verify=verify,
     )
-    images_dir = existing_folder(images_dir, "images_dir")
+    images = ImageFolder(images_dir)
     annotations_dir = existing_folder(annotations_dir, "annotations_dir")
-    pictures = pictures_below(images_dir)
     collector = Collector(policy, class_names)
-    used = set()
-    for path in sorted(annotations_dir.rglob("*.xml")):
-        stem = relative_name(path.with_suffix(""), annotations_dir)
-
-        def parse(path=path, stem=stem):
-            root = parse_xml(path)
-            picture = _picture(root, path, pictures.get(stem, []), images_dir)
-            used.add(picture)
-            return Found(
-                name=relative_name(picture, images_dir),
-                path=picture,
-                source=str(path),
-                objects=objects(root, path, one_based),
-                size=declared_size(root, path),
+    stems, used = set(), set()
+    for file in annotation_files(annotations_dir, ".xml"):
+        stem = relative_name(file.with_suffix(""), annotations_dir)
+        stems.add(stem)
+        with collector.record(stem):
+            root = parse_xml(file)
+            path = _image(root, file, images, stem)
+            used.add(path)
+            collector.keep(
+                Annotation(
+                    name=images.name(path),
+                    path=path,
+                    source=str(file),
+                    objects=read_objects(root, file, one_based),
+                    size=stated_size(root, file),
+                )
             )
-
-        collector.read(stem, parse)
-    for stem, candidates in pictures.items():
-        # A picture whose XML is bad has been counted with that.
-        if not (annotations_dir / f"{stem}.xml").is_file():
-            for picture in candidates:
-                if picture not in used:
-                    _without_annotation(collector, picture, images_dir, policy)
+    for stem, paths in images.by_stem.items():
+        # An image whose XML is bad has been counted with that.
+        for path in paths if stem not in stems else ():
+            if path not in used:
+                _without_file(collector, images, path)
     return collector.dataset(annotations_dir)
 
 
-def parse_xml(path):
+def parse_xml(path: Path) -> Element:
     """The root element of an XML file that declares nothing.
 
     A document type declaration is refused, and with it every trick that is built on
     entities; there is nothing left that could expand or fetch.
     """
-    content = read_bytes(path, limit=2**24)
+    content = read_bytes(path, RECORD_LIMIT)
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     parser.buffer_text = True
@@ -146,39 +155,39 @@ def parse_xml(path):
         raise AnnotationError(path, "not XML", received=str(error)) from error
 
 
-def objects(root, path, one_based):
-    """The `Box` of every `<object>`, half-open, in pixels."""
-    boxes = []
+def read_objects(root: Element, path: Path, one_based: bool) -> list[AnnotatedObject]:
+    """Every `<object>`, its corners half-open and in pixels."""
+    objects = []
     for number, element in enumerate(root.iter("object"), start=1):
         place = f"object {number}"
         name = (element.findtext("name") or "").strip()
         if not name:
             raise AnnotationError(path, "missing name", field=f"{place}/name")
+        place = f"{place}/bndbox"
         bounds = element.find("bndbox")
-        corners = None
-        if bounds is not None:
-            corners = tuple(
-                number_in(bounds, side, path, f"{place}/bndbox/{side}")
-                for side in ("xmin", "ymin", "xmax", "ymax")
-            )
-            # Before the shift: one_based turns an inverted box into an empty one.
-            for low, high in ((0, 2), (1, 3)):
-                if corners[low] > corners[high]:
-                    raise AnnotationError(
-                        path,
-                        "inverted box",
-                        field=f"{place}/bndbox",
-                        expected="xmin <= xmax and ymin <= ymax",
-                        received=corners,
-                    )
-            if one_based:
-                x0, y0, x1, y1 = corners
-                corners = (x0 - 1, y0 - 1, x1, y1)
-        boxes.append(Box(name, corners, field=f"{place}/bndbox"))
-    return boxes
+        corners = None if bounds is None else _corners(bounds, path, place, one_based)
+        objects.append(AnnotatedObject(name, corners, field=place))
+    return objects
 
 
-def declared_size(root, path):
+def _corners(bounds: Element, path: Path, place: str, one_based: bool) -> Corners:
+    x0, y0, x1, y1 = (
+        number_in(bounds, side, path, f"{place}/{side}")
+        for side in ("xmin", "ymin", "xmax", "ymax")
+    )
+    # Before the shift: one_based turns an inverted box into an empty one.
+    if x0 > x1 or y0 > y1:
+        raise AnnotationError(
+            path,
+            "inverted box",
+            field=place,
+            expected="xmin <= xmax and ymin <= ymax",
+            received=(x0, y0, x1, y1),
+        )
+    return (x0 - 1, y0 - 1, x1, y1) if one_based else (x0, y0, x1, y1)
+
+
+def stated_size(root: Element, path: Path) -> tuple[float, float] | None:
     """(height, width) from `<size>`, or None where there is none or it says 0."""
     size = root.find("size")
     if size is None:
@@ -189,7 +198,7 @@ def declared_size(root, path):
     return None if width == height == 0 else (height, width)
 
 
-def number_in(element, tag, path, place):
+def number_in(element: Element, tag: str, path: Path, place: str) -> float:
     """The number in a child element; AnnotationError where it is not there."""
     text = element.findtext(tag)
     if text is None:
@@ -197,36 +206,27 @@ def number_in(element, tag, path, place):
     return finite(text.strip(), path, place)
 
 
-def _picture(root, path, candidates, images_dir):
+def _image(root: Element, file: Path, images: ImageFolder, stem: str) -> Path:
+    """The image that an XML file belongs to."""
+    candidates = images.by_stem.get(stem, [])
     if len(candidates) == 1:
         return candidates[0]
     name = (root.findtext("filename") or "").strip()
     if not name:
         raise AnnotationError(
-            path,
-            "missing picture" if not candidates else "several pictures",
+            file,
+            "several images" if candidates else "missing image",
             field="filename",
-            expected=f"{path.stem}.* in {images_dir}, or a <filename>",
+            expected=f"{file.stem}.* in {images.path}, or a <filename>",
         )
-    picture = inside(images_dir, name, path, "filename")
-    if not picture.is_file():
-        raise AnnotationError(
-            path,
-            "missing picture",
-            field="filename",
-            expected=f"a file in {images_dir}",
-            received=name,
-        )
-    return picture
+    return images.find(name, file, "filename")
 
 
-def _without_annotation(collector, picture, images_dir, policy):
-    name = relative_name(picture, images_dir)
-    if policy.without_box == "error":
-
-        def parse():
-            raise AnnotationError(picture, "without an XML file")
-
-        collector.read(name, parse)
+def _without_file(collector: Collector, images: ImageFolder, path: Path) -> None:
+    """Counts an image that has no XML file."""
+    reason = "without an XML file"
+    if collector.policy.without_box == "error":
+        with collector.record(images.name(path)):
+            raise AnnotationError(path, reason)
     else:
-        collector.skip(name, "without an XML file")
+        collector.skip(images.name(path), reason)

@@ -1,52 +1,62 @@
-"""YOLO: a folder of pictures and a folder with one text file for each."""
+"""YOLO: a folder of images and a folder with one text file for each."""
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from keras_localize.datasets.errors import AnnotationError
-from keras_localize.datasets.records import (
-    Box,
-    Collector,
-    Found,
-    Policy,
+from keras_localize import types
+from keras_localize.datasets.annotation import AnnotatedObject, Annotation
+from keras_localize.datasets.annotation_files import (
+    annotation_files,
     existing_folder,
     finite,
-    pictures_below,
     read_text,
     relative_name,
+)
+from keras_localize.datasets.collector import Collector
+from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.errors import AnnotationError
+from keras_localize.datasets.image_folder import ImageFolder
+from keras_localize.datasets.policy import (
+    Multiple,
+    OnError,
+    Outside,
+    Pixels,
+    Policy,
+    WithoutBox,
 )
 
 
 def read_yolo(
-    images_dir,
-    labels_dir,
-    class_names,
+    images_dir: types.Path,
+    labels_dir: types.Path,
+    class_names: Sequence[str] | types.Path,
     *,
-    without_box="skip",
-    multiple="largest",
-    on_error="raise",
-    outside="clip",
-    pixels="upright",
-    verify=True,
-):
-    """Reads pictures and their YOLO text files.
+    without_box: WithoutBox = "skip",
+    multiple: Multiple = "largest",
+    on_error: OnError = "raise",
+    outside: Outside = "clip",
+    pixels: Pixels = "upright",
+    verify: bool = True,
+) -> LocalizationDataset:
+    """Reads images and their YOLO text files.
 
     `labels_dir/NAME.txt` belongs to `images_dir/NAME.*`. Each line is one object:
-    `class x_center y_center width height`, in fractions of the picture's sides.
+    `class x_center y_center width height`, in fractions of the image's sides.
 
     Args:
-        images_dir: folder of the pictures; folders below are read too.
+        images_dir: folder of the images; folders below are read too.
         labels_dir: folder of the text files.
         class_names: the classes in the order of their ids: a list, or the path of a
             text file with one name per line.
-        without_box: a picture with an empty text file, or with none, is left out
+        without_box: an image with an empty text file, or with none, is left out
             (`"skip"`, or `"keep"`: it has no label that could be trained) or an
             error (`"error"`).
         multiple: `"largest"`, `"first"`, `"skip"` or `"error"`; see `read_voc`.
         on_error: `"raise"` or `"skip"`.
         outside: `"clip"` or `"error"`.
         pixels: `"upright"` or `"raw"`.
-        verify: decode every picture once now.
+        verify: decode every image once now.
 
     Returns:
         A `LocalizationDataset`.
@@ -72,7 +82,7 @@ def read_yolo(
         pixels=pixels,
         verify=verify,
     )
-    images_dir = existing_folder(images_dir, "images_dir")
+    images = ImageFolder(images_dir)
     labels_dir = existing_folder(labels_dir, "labels_dir")
     listed = None
     if isinstance(class_names, (str, PathLike)):
@@ -80,35 +90,31 @@ def read_yolo(
         lines = read_text(listed).splitlines()
         class_names = [line.strip() for line in lines if line.strip()]
     class_names = [str(name) for name in class_names]
-    pictures = pictures_below(images_dir)
+    files = {
+        relative_name(path.with_suffix(""), labels_dir): path
+        for path in annotation_files(labels_dir, ".txt")
+    }
     collector = Collector(policy, class_names)
-    for stem, paths in pictures.items():
-        for picture in paths:
-            name = relative_name(picture, images_dir)
-            text = labels_dir / f"{stem}.txt"
-
-            def parse(name=name, picture=picture, text=text):
-                objects = _objects(text, class_names) if text.is_file() else []
-                source = text if text.is_file() else picture
-                return Found(name, picture, str(source), objects)
-
-            collector.read(name, parse)
-    for text in sorted(labels_dir.rglob("*.txt")):
-        stem = relative_name(text.with_suffix(""), labels_dir)
-        same = listed is not None and text.resolve() == listed.resolve()
-        if stem not in pictures and text.name != "classes.txt" and not same:
-
-            def missing(text=text, stem=stem):
-                raise AnnotationError(
-                    text, "missing picture", expected=f"{stem}.* in {images_dir}"
+    for stem, paths in images.by_stem.items():
+        for path in paths:
+            with collector.record(images.name(path)):
+                file = files.get(stem)
+                objects = _objects(file, class_names) if file else []
+                collector.keep(
+                    Annotation(images.name(path), path, str(file or path), objects)
                 )
-
-            collector.read(stem, missing)
+    for stem, file in files.items():
+        same = listed is not None and file.resolve() == listed.resolve()
+        if stem not in images.by_stem and file.name != "classes.txt" and not same:
+            with collector.record(stem):
+                raise AnnotationError(
+                    file, "missing image", expected=f"{stem}.* in {images.path}"
+                )
     return collector.dataset(labels_dir)
 
 
-def _objects(path, class_names):
-    boxes = []
+def _objects(path: Path, class_names: Sequence[str]) -> list[AnnotatedObject]:
+    objects = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         parts = line.split()
         if not parts:
@@ -133,5 +139,9 @@ def _objects(path, class_names):
             )
         x, y, width, height = (finite(part, path, place) for part in parts[1:])
         corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        boxes.append(Box(class_names[int(label)], corners, relative=True, field=place))
-    return boxes
+        objects.append(
+            AnnotatedObject(
+                class_names[int(label)], corners, relative=True, field=place
+            )
+        )
+    return objects

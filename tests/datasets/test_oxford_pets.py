@@ -105,7 +105,7 @@ def test_oddities_are_handled_and_counted(pets):
     assert summary.skipped == {
         "unreadable picture": ("beagle_116",),
         "stray file .mat": ("Abyssinian_1.mat",),
-        "picture in no list": ("unlisted_7.jpg",),
+        "image in no list": ("unlisted_7.jpg",),
     }
     assert summary.found == len(dataset) + 3
     assert np.allclose(dataset.boxes[0], [0.1, 0.2, 0.5, 1])
@@ -144,10 +144,10 @@ def damage(pets, case):
         ("inverted", r"xml: object 1/bndbox: inverted box.*20\.0", "inverted box"),
         ("text", r"Abyssinian_1\.jpg: not a picture", "not a picture"),
         ("missing", r"Abyssinian_1\.jpg: missing picture", "missing picture"),
-        ("size", "size differs from the picture's", "size differs from the picture's"),
+        ("size", "size differs from the image's", "size differs from the image's"),
         ("line", r"trainval\.txt: line 1: malformed line", "malformed line"),
         ("class", "line 1: name does not fit", "name does not fit its class"),
-        ("twice", "line 3: duplicate picture", "duplicate picture"),
+        ("twice", "line 3: duplicate image", "duplicate image"),
     ],
 )
 def test_errors_raise_or_are_counted(pets, case, message, reason):

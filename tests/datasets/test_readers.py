@@ -150,11 +150,11 @@ def test_policies_are_the_same_in_every_format(folder, form):
     folder.add("c.png", ("cat", -8, 10, 40, 50))
     clipped = folder.read(form)
     assert np.allclose(clipped.boxes[2], [0, 0.25, 0.5, 1])
-    assert clipped.summary().handled == {"box clipped to the picture": ("c.png",)}
+    assert clipped.summary().handled == {"box clipped to the image": ("c.png",)}
     with pytest.raises(AnnotationError, match="reaches over the border"):
         folder.read(form, outside="error")
     for box, reason in (
-        ((80, 0, 90, 10), "box outside the picture"),
+        ((80, 0, 90, 10), "box outside the image"),
         ((20, 10, 20, 30), "box of zero size"),
         ((20, 10, 10, 30), "inverted box"),
         ((20, 10, float("nan"), 30), "not finite"),
@@ -174,13 +174,13 @@ def test_policies_are_the_same_in_every_format(folder, form):
     # Pictures that are not there or not pictures.
     folder.add("c.png", ("cat", 0, 0, 8, 8))
     (folder.images / "c.png").write_text("no picture")
-    with pytest.raises(AnnotationError, match=r"c\.png: not a picture"):
+    with pytest.raises(AnnotationError, match=r"c\.png: not an? (picture|image)"):
         folder.read(form)
     assert len(folder.read(form, on_error="skip")) == 2
     (folder.images / "c.png").unlink()
-    with pytest.raises(AnnotationError, match="missing picture"):
+    with pytest.raises(AnnotationError, match="missing image"):
         folder.read(form)
-    assert "missing picture" in folder.read(form, on_error="skip").summary().skipped
+    assert "missing image" in folder.read(form, on_error="skip").summary().skipped
 
     for argument in ("without_box", "multiple", "on_error", "outside", "pixels"):
         with pytest.raises(ValueError, match=f"`{argument}` must be one of"):
@@ -217,7 +217,7 @@ def test_declared_size(folder, form):
     dataset = folder.read(form)
     assert np.allclose(dataset.boxes, PLAIN, atol=1e-7)
     assert list(dataset.summary().handled) == [
-        "declared size differs from the picture's, same shape"
+        "stated size differs from the image's, same shape"
     ]
     folder.size = (WIDTH, HEIGHT)
     with pytest.raises(AnnotationError, match=r"size differs.*expected 80 x 40"):
@@ -311,7 +311,7 @@ def test_voc_pairs_pictures_with_files(folder):
     with pytest.raises(AnnotationError, match=r"lonely\.png: without an XML file"):
         read_voc(folder.images, folder.path / "voc", without_box="error")
     (folder.path / "voc" / "copy.xml").write_text(xml)
-    with pytest.raises(AnnotationError, match="duplicate picture"):
+    with pytest.raises(AnnotationError, match="duplicate image"):
         read_voc(folder.images, folder.path / "voc")
 
 
@@ -406,7 +406,7 @@ def test_coco_crowds_and_structure(folder):
         ({"images": content["images"] + content["images"][:1]}, "bad image id"),
         (
             {"images": [*content["images"], {**content["images"][0], "id": 5}]},
-            "duplicate picture",
+            "duplicate image",
         ),
         (
             {"images": [{"id": [1], "file_name": "a.png"}]},
@@ -435,7 +435,7 @@ def test_yolo_lines_and_names(folder):
     (folder.path / "yolo" / "classes.txt").write_text("bird\ncat\n")
     dataset = read_yolo(folder.images, folder.path / "yolo", names)
     assert dataset.class_names == ("bird", "cat") and len(dataset) == 2
-    with pytest.raises(AnnotationError, match=r"names\.txt: missing picture"):
+    with pytest.raises(AnnotationError, match=r"names\.txt: missing image"):
         read_yolo(folder.images, folder.path / "yolo", NAMES)
     names.unlink()
     for text, reason in (
