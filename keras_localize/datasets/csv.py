@@ -153,9 +153,9 @@ def read_csv(
         with collector.record(name):
             line, cells = rows[0]
             stated = cells[reader.image] if reader.image < len(cells) else ""
-            file = folder.find(
-                image_name(stated), table.path, f"line {line}: {reader.image_name}"
-            )
+            place = f"line {line}: {reader.image_name}"
+            notes: list[str] = []
+            file = folder.find(image_name(stated), table.path, place, notes)
             objects = [reader.object(*row) for row in rows]
             collector.keep(
                 Annotation(
@@ -165,6 +165,7 @@ def read_csv(
                     objects=[each for each in objects if each is not None],
                     size=reader.size(line, cells),
                     size_field=f"line {line}",
+                    notes=notes,
                 )
             )
     return collector.dataset(table.path)

@@ -4,7 +4,7 @@ from keras_localize.boxes.formats import as_corners, is_relative
 from keras_localize.datasets.annotation import AnnotatedObject
 from keras_localize.datasets.csv_columns import Columns
 from keras_localize.datasets.csv_table import Table
-from keras_localize.datasets.csv_units import fits_fractions, in_fractions
+from keras_localize.datasets.csv_units import in_fractions
 from keras_localize.datasets.errors import AnnotationError
 
 
@@ -66,14 +66,6 @@ class BoxRows:
         if not any(box):
             return AnnotatedObject(label, None, field=place)
         values = self._numbers(box, columns.box, place)
-        if self.relative and not fits_fractions(values):
-            raise AnnotationError(
-                self.table.path,
-                "box not in fractions",
-                field=place,
-                expected="fractions of the image's sides",
-                received=values,
-            )
         corners = as_corners(values, columns.layout)
         return AnnotatedObject(label, corners, relative=self.relative, field=place)
 

@@ -16,37 +16,38 @@ _HINT = 'bounding_box_format="{}" or bounding_box_format="rel_{}"'
 def in_fractions(table: Table, columns: Columns) -> bool:
     """Whether the boxes of a table are in fractions, decided for the whole table.
 
-    A box with a number beyond [-1, 2] is in pixels. Any other is in fractions, unless
-    its numbers are whole and one is not 0 or 1: such a box fits both units and does
-    not decide. Boxes without an area do not decide either. Without a header, pixels
-    are promised.
+    A box with a number beyond [-1, 2] is in pixels. Any other box with a number that
+    is not whole is in fractions. Boxes of whole numbers do not decide, unless there
+    are no others and each is the whole image, (0, 0, 1, 1): fractions. Boxes without
+    an area never decide. Without a header, pixels are promised.
 
     Raises:
         AnnotationError: where boxes of both units occur, where none decides, or where
             fractions stand where pixels are promised.
     """
-    pixels = fractions = either = None
-    for place, box in _boxes(table, columns):
-        if not fits_fractions(box):
-            pixels = pixels or (place, box)
-        elif all(value in (0, 1) for value in box) or any(value % 1 for value in box):
-            fractions = fractions or (place, box)
+    pixels = fractions = whole = either = None
+    for box in _boxes(table, columns):
+        if any(not LOWEST <= value <= HIGHEST for value in box[1]):
+            pixels = pixels or box
+        elif any(value % 1 for value in box[1]):
+            fractions = fractions or box
+        elif any(value not in (0, 1) for value in box[1]):
+            either = either or box
         else:
-            either = either or (place, box)
+            whole = whole or box
         if pixels and fractions:
             break
     hint = _HINT.format(columns.layout, columns.layout)
-    if not columns.header:
-        if fractions and not pixels:
-            raise AnnotationError(
-                table.path,
-                "fractions where pixels are expected",
-                field=fractions[0],
-                expected=f"boxes in pixels, or {hint}",
-                received=fractions[1],
-            )
-        return False
-    if pixels and fractions:
+    small = fractions or whole
+    if small and not pixels and not columns.header:
+        raise AnnotationError(
+            table.path,
+            "fractions where pixels are expected",
+            field=small[0],
+            expected=f"boxes in pixels, or {hint}",
+            received=small[1],
+        )
+    if pixels and fractions and columns.header:
         raise AnnotationError(
             table.path,
             "boxes in pixels and in fractions",
@@ -54,7 +55,7 @@ def in_fractions(table: Table, columns: Columns) -> bool:
             expected=f"one unit in the whole table, or {hint}",
             received=dict([fractions, pixels]),
         )
-    if either and not pixels and not fractions:
+    if either and not pixels and not fractions and columns.header:
         raise AnnotationError(
             table.path,
             "unit of the boxes unclear",
@@ -62,12 +63,7 @@ def in_fractions(table: Table, columns: Columns) -> bool:
             expected=hint,
             received=either[1],
         )
-    return fractions is not None
-
-
-def fits_fractions(box: list[float]) -> bool:
-    """Whether the four numbers of a box can be fractions of an image's sides."""
-    return all(LOWEST <= value <= HIGHEST for value in box)
+    return columns.header and not pixels and small is not None
 
 
 def _boxes(table: Table, columns: Columns) -> Iterator[tuple[str, list[float]]]:
