@@ -30,4 +30,6 @@ ImageSize: TypeAlias = tuple[int, int] | Sequence[int] | np.ndarray | Tensor
 
 Path: TypeAlias = str | PathLike[str]
 # One image: a path, encoded bytes, an open binary file, a PIL image, or pixels.
-ImageSource: TypeAlias = Path | bytes | bytearray | IO[bytes] | Image.Image | np.ndarray
+ImageSource: TypeAlias = (
+    Path | bytes | bytearray | memoryview | IO[bytes] | Image.Image | np.ndarray
+)

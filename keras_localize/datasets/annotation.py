@@ -1,5 +1,6 @@
 """One image and what its annotation says, before anything is decided."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -22,7 +23,7 @@ class AnnotatedObject:
     """
 
     class_name: str
-    corners: Corners | None
+    corners: Corners | None = None
     relative: bool = False
     field: str | None = None
 
@@ -39,6 +40,8 @@ class Annotation:
         size: the (height, width) that the annotation states, or None.
         size_field: the part of the file that states it.
         notes: oddities that the reader dealt with; `summary()` counts them.
+        complete: False where the reader left objects out, such as crowd regions:
+            without another object the image is then no image without an object.
     """
 
     name: str
@@ -48,3 +51,10 @@ class Annotation:
     size: tuple[float, float] | None = None
     size_field: str = "size"
     notes: list[str] = field(default_factory=list)
+    complete: bool = True
+
+
+def hull(points: Iterable[Sequence[float]]) -> Corners:
+    """The smallest box that holds all points (x, y); there must be one."""
+    xs, ys = zip(*points)
+    return min(xs), min(ys), max(xs), max(ys)

@@ -1,13 +1,18 @@
 """From annotations to a dataset: what is kept, what is left out, and how many."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from keras_localize.datasets.annotation import Annotation
 from keras_localize.datasets.batches import cores
+from keras_localize.datasets.class_names import (
+    ClassNames,
+    in_natural_order,
+    read_class_names,
+)
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.decisions import Decision, decide
 from keras_localize.datasets.errors import AnnotationError
@@ -27,15 +32,15 @@ class Collector:
 
     Args:
         policy: what to do with records that are not one image with one good box.
-        class_names: the classes in the order of their ids; None: the names found,
-            sorted.
+        class_names: the classes; see `read_class_names`. None: the names found, in
+            natural order.
     """
 
-    def __init__(
-        self, policy: Policy, class_names: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, policy: Policy, class_names: ClassNames | None = None) -> None:
         self.policy = policy
-        self.class_names = None if class_names is None else list(class_names)
+        self.class_names = None
+        if class_names is not None:
+            self.class_names = read_class_names(class_names)
         self.count = 0
         self.skipped: defaultdict[str, list[str]] = defaultdict(list)
         self.handled: defaultdict[str, list[str]] = defaultdict(list)
@@ -60,6 +65,10 @@ class Collector:
         """Counts a record that is left out."""
         self.count += 1
         self.skipped[reason].append(name)
+
+    def note(self, name: str, note: str) -> None:
+        """Counts something that was decided and is no record's own matter."""
+        self.handled[note].append(name)
 
     def dataset(self, source: Path) -> LocalizationDataset:
         """The dataset of all records kept.
@@ -87,15 +96,17 @@ class Collector:
             )
         names = self.class_names
         if names is None:
-            names = sorted({str(decision.class_name) for *_, decision in kept})
-        ids = {name: i for i, name in enumerate(names)}
+            found = {decision.class_name for *_, decision in kept}
+            names = in_natural_order(name for name in found if name is not None)
+        ids: dict[str | None, int] = {name: i for i, name in enumerate(names)}
         return LocalizationDataset(
             [annotation.path for annotation, *_ in kept],
             [decision.box or (0, 0, 0, 0) for *_, decision in kept],
-            [ids[str(decision.class_name)] for *_, decision in kept],
+            [ids.get(decision.class_name, -1) for *_, decision in kept],
             names,
             [float(decision.box is not None) for *_, decision in kept],
             [(info.height, info.width) for _, info, _ in kept],
+            presence=[float(d.class_name is not None) for *_, d in kept],
             names=[annotation.name for annotation, *_ in kept],
             found=self.count,
             skipped=self.skipped,
@@ -131,7 +142,7 @@ class Collector:
 
     def _refuse_image(self, annotation: Annotation, error: ImageError) -> None:
         """Raises what is wrong with an image, or counts it where it is only damaged."""
-        if self.policy.skip_unreadable and error.reason.startswith("unreadable"):
+        if self.policy.skip_unreadable and error.reason == "unreadable image":
             self.skipped[error.reason].append(annotation.name)
             return
         detail = {"received": error.detail} if error.detail else {}

@@ -1,4 +1,4 @@
-"""What becomes of one annotation: a box in fractions, a label alone, or no record."""
+"""What becomes of one annotation: a box, a label alone, no object, or no record."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,15 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_localize.datasets.annotation import AnnotatedObject, Annotation, Corners
+from keras_localize.datasets.class_names import composed
 from keras_localize.datasets.errors import AnnotationError
 from keras_localize.datasets.policy import Policy
 from keras_localize.images import ImageInfo, turn_box
 from keras_localize.images.listing import IMAGE_SUFFIXES
+from keras_localize.images.orientation import is_transposed
 
 # A tool's rounding is no reason to say that a box was cut.
 _TOLERANCE = 1e-6
-# EXIF orientations that exchange height and width.
-_TRANSPOSED = (5, 6, 7, 8)
+# Pixels: a box that ends nearer to the first corner was written in fractions.
+_FRACTIONS = 1.5
+# Fractions: no rounding and no border explains a coordinate beyond this.
+_PIXELS = 2
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Decision:
     """What becomes of one annotation.
 
     Attributes:
-        class_name: the record's class.
+        class_name: the record's class; None where the image holds no object.
         box: its box, in fractions of the upright image; None where it has none.
         notes: what had to be decided; `summary()` counts it as handled.
         skipped: why there is no record, or None where there is one.
@@ -53,14 +57,16 @@ def decide(
     """
     notes = [*annotation.notes, *_oddities(annotation, info)]
     notes += _check_size(annotation, info, policy)
+    objects = [
+        replace(obj, class_name=composed(obj.class_name)) for obj in annotation.objects
+    ]
     boxed = []
-    for obj in annotation.objects:
+    for obj in objects:
         _check_class(obj, annotation, class_names)
         if obj.corners is not None:
-            corners, clipped = _fractions(obj, annotation, info, policy)
-            boxed.append((replace(obj, corners=corners, relative=True), clipped))
+            boxed.append(_in_fractions(obj, annotation, info, policy))
     if not boxed:
-        return _without_box(annotation, policy, notes)
+        return _without_box(annotation, objects, policy, notes)
     if len(boxed) > 1:
         if policy.multiple == "error":
             raise AnnotationError(
@@ -72,21 +78,27 @@ def decide(
         if policy.multiple == "skip":
             return Decision(skipped="several objects")
         if policy.multiple == "largest":
-            boxed.sort(key=lambda item: -_area(item[0].corners))
+            boxed.sort(key=lambda item: -_area(item[1]))
         notes.append(f"several objects, the {policy.multiple} one taken")
-    obj, clipped = boxed[0]
-    if clipped:
-        notes.append("box clipped to the image")
-    return Decision(obj.class_name, obj.corners, tuple(notes))
+    obj, box, of_box = boxed[0]
+    return Decision(obj.class_name, box, (*notes, *of_box))
 
 
-def _without_box(annotation: Annotation, policy: Policy, notes: list[str]) -> Decision:
+def _without_box(
+    annotation: Annotation,
+    objects: list[AnnotatedObject],
+    policy: Policy,
+    notes: list[str],
+) -> Decision:
     if policy.without_box == "error":
         raise AnnotationError(annotation.source, "without a box")
-    if policy.without_box == "skip" or not annotation.objects:
-        return Decision(skipped="without a box")
-    notes.append("without a box, trains the label alone")
-    return Decision(annotation.objects[0].class_name, None, tuple(notes))
+    if policy.without_box == "keep" and objects:
+        note = "without a box, trains the label alone"
+        return Decision(objects[0].class_name, None, (*notes, note))
+    # A class without a box says that there is an object.
+    if policy.without_box == "negative" and not objects and annotation.complete:
+        return Decision(None, None, (*notes, "without an object"))
+    return Decision(skipped="without a box")
 
 
 def _check_class(
@@ -102,13 +114,14 @@ def _check_class(
         )
 
 
-def _fractions(
+def _in_fractions(
     obj: AnnotatedObject, annotation: Annotation, info: ImageInfo, policy: Policy
-) -> tuple[Corners, bool]:
-    """Corners in fractions of the upright image, and whether they were clipped."""
+) -> tuple[AnnotatedObject, Corners, list[str]]:
+    """An object, its box in fractions of the upright image, and notes on the box."""
     assert obj.corners is not None
+    within = f"within {info.width} x {info.height} (width x height)"
 
-    def wrong(reason: str, expected: str | None = None) -> AnnotationError:
+    def wrong(reason: str, expected: str | None = within) -> AnnotationError:
         return AnnotationError(
             annotation.source,
             reason,
@@ -119,26 +132,34 @@ def _fractions(
 
     x0, y0, x1, y1 = obj.corners
     if not all(math.isfinite(value) for value in obj.corners):
-        raise wrong("box not finite")
+        raise wrong("box not finite", None)
     for low, high, axis in ((x0, x1, "x"), (y0, y1, "y")):
         if low >= high:
             reason = "inverted box" if low > high else "box of zero size"
             raise wrong(reason, f"{axis}min below {axis}max")
+    notes = []
     raw = policy.pixels == "raw"
-    if not obj.relative:
+    if obj.relative:
+        if max(map(abs, obj.corners)) > _PIXELS:
+            raise wrong("box not in fractions", "fractions of the image's sides")
+    else:
         height, width = annotation.size or (info.height, info.width)
-        if raw and annotation.size is None and info.orientation in _TRANSPOSED:
+        if raw and annotation.size is None and is_transposed(info.orientation):
             height, width = width, height
+        if max(x1, y1) <= _FRACTIONS < min(height, width) / 4:
+            raise wrong("box within one pixel", f"pixels, not fractions, {within}")
+        if max(x1 - x0, y1 - y0) < 1:
+            notes.append("box smaller than a pixel")
         x0, y0, x1, y1 = x0 / width, y0 / height, x1 / width, y1 / height
     if raw:
         x0, y0, x1, y1 = turn_box((x0, y0, x1, y1), 1, 1, info.orientation)
-    expected = f"within {info.width} x {info.height} (width x height)"
     if max(x0, y0) >= 1 - _TOLERANCE or min(x1, y1) <= _TOLERANCE:
-        raise wrong("box outside the image", expected)
-    clipped = min(x0, y0) < -_TOLERANCE or max(x1, y1) > 1 + _TOLERANCE
-    if clipped and policy.outside == "error":
-        raise wrong("box reaches over the border", expected)
-    return (max(x0, 0.0), max(y0, 0.0), min(x1, 1.0), min(y1, 1.0)), clipped
+        raise wrong("box outside the image")
+    if min(x0, y0) < -_TOLERANCE or max(x1, y1) > 1 + _TOLERANCE:
+        if policy.outside == "error":
+            raise wrong("box reaches over the border")
+        notes.append("box clipped to the image")
+    return obj, (max(x0, 0.0), max(y0, 0.0), min(x1, 1.0), min(y1, 1.0)), notes
 
 
 def _check_size(annotation: Annotation, info: ImageInfo, policy: Policy) -> list[str]:
@@ -147,7 +168,7 @@ def _check_size(annotation: Annotation, info: ImageInfo, policy: Policy) -> list
         return []
     height, width = annotation.size
     actual = info.height, info.width
-    turned = info.orientation in _TRANSPOSED
+    turned = is_transposed(info.orientation)
     if policy.pixels == "raw" and turned:
         actual = actual[::-1]
     if min(height, width) < 1:
@@ -193,6 +214,6 @@ def _oddities(annotation: Annotation, info: ImageInfo) -> Iterator[str]:
         yield "EXIF orientation unknown, taken as upright"
 
 
-def _area(corners: Corners | None) -> float:
-    x0, y0, x1, y1 = corners or (0, 0, 0, 0)
+def _area(box: Corners) -> float:
+    x0, y0, x1, y1 = box
     return (x1 - x0) * (y1 - y0)

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias, get_args
 
 from keras_localize.checks import check_choice
 
-WithoutBox: TypeAlias = Literal["skip", "keep", "error"]
+WithoutBox: TypeAlias = Literal["skip", "keep", "negative", "error"]
 Multiple: TypeAlias = Literal["largest", "first", "skip", "error"]
 OnError: TypeAlias = Literal["raise", "skip"]
 Outside: TypeAlias = Literal["clip", "error"]

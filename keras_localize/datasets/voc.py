@@ -1,24 +1,23 @@
 """Pascal VOC: a folder of images and a folder with one XML file for each."""
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from keras_localize import types
-from keras_localize.datasets.annotation import AnnotatedObject, Annotation, Corners
+from keras_localize.datasets.annotation import AnnotatedObject, Corners
 from keras_localize.datasets.annotation_files import (
     RECORD_LIMIT,
-    annotation_files,
-    existing_folder,
     finite,
     read_bytes,
-    relative_name,
 )
+from keras_localize.datasets.class_names import ClassNames
 from keras_localize.datasets.collector import Collector
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.errors import AnnotationError
-from keras_localize.datasets.image_folder import ImageFolder
+from keras_localize.datasets.paired_files import FileContent, read_paired_files
 from keras_localize.datasets.policy import (
     Multiple,
     OnError,
@@ -33,7 +32,7 @@ def read_voc(
     images_dir: types.Path,
     annotations_dir: types.Path,
     *,
-    class_names: Sequence[str] | None = None,
+    class_names: ClassNames | None = None,
     without_box: WithoutBox = "skip",
     multiple: Multiple = "largest",
     on_error: OnError = "raise",
@@ -45,22 +44,30 @@ def read_voc(
     """Reads images and their Pascal VOC XML files.
 
     `annotations_dir/NAME.xml` belongs to the image `images_dir/NAME.*`; where there
-    is none or more than one, to the file that its `<filename>` names. Folders below
-    are read too.
+    is none or more than one, to the image that its `<filename>` names. Folders below
+    are read too; hidden and system files (`._a.xml`, `__MACOSX`) are not.
 
     Args:
         images_dir: folder of the images.
         annotations_dir: folder of the XML files.
         class_names: the classes in the order of their ids; another name in a file
-            is an error. None: the names found, sorted.
-        without_box: an image without an object, or with no XML file, is left out
-            (`"skip"`) or an error (`"error"`). `"keep"` keeps those whose XML names
-            an object without a box: weight 0, the label is trained.
+            is an error. A list, a dict id -> name, or the path of a text file with
+            one name per line or of a `data.yaml`. None: the names found, sorted;
+            digits sort as numbers.
+        without_box: what becomes of an image without a box.
+
+            - `"skip"`: it is left out.
+            - `"keep"`: it is kept if its file names an object: the label is trained,
+              the box has weight 0.
+            - `"negative"`: it is kept if its file names no object, or if there is no
+              file: `presence` 0, label -1. A file that names an object without a box
+              is left out.
+            - `"error"`: an AnnotationError.
         multiple: of several objects take the `"largest"` or the `"first"`, leave
             the image out (`"skip"`), or `"error"`.
         on_error: `"raise"` an AnnotationError, or `"skip"` the record and count it
             by reason in `summary()`.
-        outside: a box that reaches over the border is cut there (`"clip"`, counted)
+        outside: a box that reaches over the border is clipped (`"clip"`, counted)
             or an `"error"`. A box wholly outside is always an error.
         one_based: VOC counts pixels from 1 and includes the last one, so its
             `xmin = 1` is the left edge: relative xmin = (xmin - 1) / width,
@@ -92,67 +99,65 @@ def read_voc(
     >>> dataset[0].class_name, np.round(dataset[0].box, 3).tolist()
     ('cat', [0.10000000149011612, 0.0, 0.6000000238418579, 1.0])
     """
-    policy = Policy(
-        without_box=without_box,
-        multiple=multiple,
-        on_error=on_error,
-        outside=outside,
-        pixels=pixels,
-        verify=verify,
+    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    return read_paired_files(
+        Collector(policy, class_names),
+        images_dir,
+        annotations_dir,
+        ".xml",
+        "an XML file",
+        partial(_read_file, one_based=one_based),
     )
-    images = ImageFolder(images_dir)
-    annotations_dir = existing_folder(annotations_dir, "annotations_dir")
-    collector = Collector(policy, class_names)
-    stems, used = set(), set()
-    for file in annotation_files(annotations_dir, ".xml"):
-        stem = relative_name(file.with_suffix(""), annotations_dir)
-        stems.add(stem)
-        with collector.record(stem):
-            root = parse_xml(file)
-            path = _image(root, file, images, stem)
-            used.add(path)
-            collector.keep(
-                Annotation(
-                    name=images.name(path),
-                    path=path,
-                    source=str(file),
-                    objects=read_objects(root, file, one_based),
-                    size=stated_size(root, file),
-                )
-            )
-    for stem, paths in images.by_stem.items():
-        # An image whose XML is bad has been counted with that.
-        for path in paths if stem not in stems else ():
-            if path not in used:
-                _without_file(collector, images, path)
-    return collector.dataset(annotations_dir)
+
+
+def _read_file(file: Path, one_based: bool) -> FileContent:
+    root = parse_xml(file)
+    return FileContent(
+        image_name=(root.findtext("filename") or "").strip(),
+        image_field="filename",
+        objects=read_objects(root, file, one_based),
+        size=stated_size(root, file),
+        size_field="size",
+    )
 
 
 def parse_xml(path: Path) -> Element:
-    """The root element of an XML file that declares nothing.
+    """The root element `<annotation>` of an XML file that declares nothing.
 
     A document type declaration is refused, and with it every trick that is built on
-    entities; there is nothing left that could expand or fetch.
+    entities; there is nothing left that could expand or fetch. Prefixes of XML
+    namespaces are dropped.
     """
     content = read_bytes(path, RECORD_LIMIT)
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
 
-    def refuse(*declaration):
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        builder.start(_local(tag), attributes)
+
+    def end(tag: str) -> None:
+        builder.end(_local(tag))
+
+    def refuse(*declaration: Any) -> None:
         raise AnnotationError(path, "XML with a document type", received=declaration[0])
 
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(content, True)
-        return builder.close()
+        root = builder.close()
     except (expat.ExpatError, AssertionError, LookupError, ValueError) as error:
         if isinstance(error, AnnotationError):
             raise
         raise AnnotationError(path, "not XML", received=str(error)) from error
+    if root.tag.lower() != "annotation":
+        raise AnnotationError(
+            path, "not VOC's XML", expected="<annotation>", received=f"<{root.tag}>"
+        )
+    return root
 
 
 def read_objects(root: Element, path: Path, one_based: bool) -> list[AnnotatedObject]:
@@ -165,7 +170,11 @@ def read_objects(root: Element, path: Path, one_based: bool) -> list[AnnotatedOb
             raise AnnotationError(path, "missing name", field=f"{place}/name")
         place = f"{place}/bndbox"
         bounds = element.find("bndbox")
-        corners = None if bounds is None else _corners(bounds, path, place, one_based)
+        corners = None
+        if bounds is not None:
+            corners = _corners(bounds, path, place, one_based)
+        elif _has_shape(element):
+            raise AnnotationError(path, "a shape and no box", field=place)
         objects.append(AnnotatedObject(name, corners, field=place))
     return objects
 
@@ -206,27 +215,10 @@ def number_in(element: Element, tag: str, path: Path, place: str) -> float:
     return finite(text.strip(), path, place)
 
 
-def _image(root: Element, file: Path, images: ImageFolder, stem: str) -> Path:
-    """The image that an XML file belongs to."""
-    candidates = images.by_stem.get(stem, [])
-    if len(candidates) == 1:
-        return candidates[0]
-    name = (root.findtext("filename") or "").strip()
-    if not name:
-        raise AnnotationError(
-            file,
-            "several images" if candidates else "missing image",
-            field="filename",
-            expected=f"{file.stem}.* in {images.path}, or a <filename>",
-        )
-    return images.find(name, file, "filename")
+def _local(tag: str) -> str:
+    return tag.rpartition(":")[2]
 
 
-def _without_file(collector: Collector, images: ImageFolder, path: Path) -> None:
-    """Counts an image that has no XML file."""
-    reason = "without an XML file"
-    if collector.policy.without_box == "error":
-        with collector.record(images.name(path)):
-            raise AnnotationError(path, reason)
-    else:
-        collector.skip(images.name(path), reason)
+def _has_shape(element: Element) -> bool:
+    """Whether an object has a polygon or a rotated box, which say where it is."""
+    return element.find("polygon") is not None or element.find("robndbox") is not None

@@ -1,42 +1,51 @@
-"""The short cut of a plain JPEG: simplejpeg decodes it, OpenCV scales it.
+"""The fast path of a plain JPEG: simplejpeg decodes it, OpenCV scales it.
 
-Both packages are optional (`pip install keras-localize[fast]`). The geometry is that of
-the road by Pillow, and so are the pixels to about a grey level.
+Both packages are optional: the extra `fast` installs them. The geometry is that of
+the path by Pillow, and so are the pixels to about a gray level.
 """
 
 import functools
+from types import ModuleType
 
 import numpy as np
+from PIL import Image
 
 
-def scaled(picture, size):
-    """Pixels of an opened picture, scaled to `size` by an antialiased bilinear filter.
+def scaled(image: Image.Image, size: tuple[int, int]) -> np.ndarray | None:
+    """Pixels of an opened image, scaled to `size` by an antialiased bilinear filter.
 
     Args:
-        picture: `PIL.Image.Image` of which only the header has been read.
+        image: of which only the header has been read.
         size: (width, height) in pixels.
 
     Returns:
         uint8 RGB array of shape (height, width, 3), not turned by EXIF. None where
-        this is no short cut: a package is missing, the picture is not a plain JPEG,
-        is damaged, or has to shrink by more than its decoder and a factor of 2.
+        this path does not apply: a package is missing, the image is not a file of
+        plain JPEG, is damaged, or has to shrink by more than its decoder and a
+        factor of 2.
     """
     found = packages()
-    if found is None or picture.format != "JPEG" or picture.mode not in ("RGB", "L"):
+    file = getattr(image, "fp", None)
+    if (
+        found is None
+        or file is None
+        or image.format != "JPEG"
+        or image.mode not in ("RGB", "L")
+    ):
         return None
     simplejpeg, cv2 = found
     # As Pillow chooses: the smallest decode that is not below the target.
-    spare = min(whole // part for whole, part in zip(picture.size, size))
+    spare = min(whole // part for whole, part in zip(image.size, size))
     reduction = next(factor for factor in (8, 4, 2, 1) if factor <= max(spare, 1))
     # Exact in fractions: half of 375 rows are 187.5 rows, not 188.
-    scales = [whole / reduction / part for whole, part in zip(picture.size, size)]
+    scales = [whole / reduction / part for whole, part in zip(image.size, size)]
     if max(scales) > 2:
         return None
-    width, height = (-(-whole // reduction) for whole in picture.size)
-    picture.fp.seek(0)
+    width, height = (-(-whole // reduction) for whole in image.size)
+    file.seek(0)
     try:
         pixels = simplejpeg.decode_jpeg(
-            picture.fp.read(), "RGB", min_width=width, min_height=height
+            file.read(), "RGB", min_width=width, min_height=height
         )
     except ValueError:
         return None
@@ -46,7 +55,7 @@ def scaled(picture, size):
 
 
 @functools.cache
-def packages():
+def packages() -> tuple[ModuleType, ModuleType] | None:
     """(simplejpeg, cv2), or None where one of them is not installed."""
     try:
         import cv2
@@ -56,7 +65,7 @@ def packages():
     return simplejpeg, cv2
 
 
-def _resized(cv2, pixels, scales):
+def _resized(cv2: ModuleType, pixels: np.ndarray, scales: list[float]) -> np.ndarray:
     """Shrunk by the scales across and down; may have a row or column to spare.
 
     Antialiased bilinear weighs with a triangle as wide as the scale s: its variance is
@@ -68,5 +77,5 @@ def _resized(cv2, pixels, scales):
         taps = [np.array([w, 1 - 2 * w, w], "float32") for w in lacking]
         border = cv2.BORDER_REPLICATE
         pixels = cv2.sepFilter2D(pixels, -1, *taps, borderType=border)
-    # Told the scale and not the size, it keeps to fractions of a pixel.
+    # Given the scale and not the size, it keeps to fractions of a pixel.
     return cv2.resize(pixels, None, fx=1 / scales[0], fy=1 / scales[1])

@@ -23,7 +23,7 @@ HEIGHT, WIDTH = 40, 80
 
 
 class Folder:
-    """Pictures with objects, written as any of the four formats and read back.
+    """Images with objects, written as any of the four formats and read back.
 
     Objects are (class name, x0, y0, x1, y1), half-open, in pixels; a box of None is
     an object without one.
@@ -36,8 +36,8 @@ class Folder:
         self.size = (HEIGHT, WIDTH)
         self.records = {}
 
-    def add(self, name, *objects, picture=True, **options):
-        if picture:
+    def add(self, name, *objects, image=True, **options):
+        if image:
             Image.new("RGB", (WIDTH, HEIGHT)).save(self.images / name, **options)
         self.records[name] = objects
 
@@ -171,10 +171,10 @@ def test_policies_are_the_same_in_every_format(folder, form):
         assert name in ("c", "c.png")
         assert left.found == 3
 
-    # Pictures that are not there or not pictures.
+    # Images that are not there or not images.
     folder.add("c.png", ("cat", 0, 0, 8, 8))
-    (folder.images / "c.png").write_text("no picture")
-    with pytest.raises(AnnotationError, match=r"c\.png: not an? (picture|image)"):
+    (folder.images / "c.png").write_text("no image")
+    with pytest.raises(AnnotationError, match=r"c\.png: not an? (image|image)"):
         folder.read(form)
     assert len(folder.read(form, on_error="skip")) == 2
     (folder.images / "c.png").unlink()
@@ -198,7 +198,7 @@ def test_object_without_a_box(folder, form):
 
 
 @pytest.mark.parametrize("form", ["voc", "coco", "yolo"])
-def test_picture_without_an_object(folder, form):
+def test_image_without_an_object(folder, form):
     folder.add("c.png")
     for policy in ("skip", "keep"):
         dataset = folder.read(form, without_box=policy)
@@ -225,8 +225,8 @@ def test_declared_size(folder, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_exif_turns_picture_and_box(folder, form):
-    """A box around painted pixels, given on the upright or on the stored picture."""
+def test_exif_turns_image_and_box(folder, form):
+    """A box around painted pixels, given on the upright or on the stored image."""
     tags = Image.Exif()
     tags[0x0112] = 6  # stored 40 x 80, upright 80 x 40
     stored = np.zeros((WIDTH, HEIGHT, 3), "uint8")
@@ -236,7 +236,7 @@ def test_exif_turns_picture_and_box(folder, form):
     x0, y0 = int(columns.min()), int(rows.min())
     x1, y1 = int(columns.max()) + 1, int(rows.max()) + 1
     Image.fromarray(stored).save(folder.images / "c.png", exif=tags)
-    folder.add("c.png", ("cat", x0, y0, x1, y1), picture=False)
+    folder.add("c.png", ("cat", x0, y0, x1, y1), image=False)
     expected = np.array([x0, y0, x1, y1]) / [WIDTH, HEIGHT, WIDTH, HEIGHT]
     dataset = folder.read(form)
     assert dataset[2].size == (HEIGHT, WIDTH)
@@ -256,7 +256,7 @@ def test_exif_turns_picture_and_box(folder, form):
 
 @pytest.mark.parametrize("form", ["voc", "coco", "csv"])
 @pytest.mark.parametrize(
-    "name", ["../a.png", "/etc/passwd", "x/../../a.png", "C:\\a.png", "..\\a.png", "."]
+    "name", ["../a.png", "/etc/passwd", "x/../../a.png", "C:\\z.png", "..\\a.png", "."]
 )
 def test_no_name_leaves_its_folder(folder, form, name):
     folder.records = {"zz.png": ()}
@@ -293,7 +293,7 @@ def test_folders_and_files_that_are_missing(folder):
 # --- VOC ---
 
 
-def test_voc_pairs_pictures_with_files(folder):
+def test_voc_pairs_images_with_files(folder):
     folder.read("voc")
     xml = (folder.path / "voc" / "a.xml").read_text()
     # By stem even where <filename> is stale; by <filename> where there is no stem.
@@ -381,7 +381,7 @@ def test_coco_crowds_and_structure(folder):
     # Ids decide the order, not the file; unused categories stay.
     write(categories=[{"id": 9, "name": "dog"}, *content["categories"][::-1]])
     assert read().class_names == ("bird", "cat", "dog")
-    # As tables write them: 1.0, and one name for one picture.
+    # As tables write them: 1.0, and one name for one image.
     floats = [{**each, "id": float(each["id"])} for each in content["images"]]
     floats[0]["file_name"] = ".\\a.png"
     annotations = [
@@ -440,7 +440,7 @@ def test_yolo_lines_and_names(folder):
     names.unlink()
     for text, reason in (
         ("1 0.5 0.5 0.5", "malformed line"),
-        ("1 0.5 0.5 0.5 0.5 0.9", "malformed line"),
+        ("1 0.5 0.5 0.5 0.5 1.9", "malformed line"),
         ("2 0.5 0.5 0.5 0.5", "unknown class"),
         ("-1 0.5 0.5 0.5 0.5", "unknown class"),
         ("0.5 0.5 0.5 0.5 0.5", "unknown class"),
