@@ -314,7 +314,7 @@ def _is_header(row: Sequence[str], given: Mapping[str, Sequence[Column]]) -> boo
 
 def _names_a_side(name: str) -> bool:
     words = re.split(r"[^a-z]+", name.casefold())
-    return not {"w", "h", "width", "height"}.isdisjoint(words) or bool(
+    return not {"w", "h", "bw", "bh"}.isdisjoint(words) or bool(
         re.search("width|height", name.casefold())
     )
 

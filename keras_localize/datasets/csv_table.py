@@ -73,7 +73,7 @@ def read_table(path: Path) -> Table:
         AnnotationError: for a file that is missing, empty, or no CSV.
     """
     text = read_text(path)
-    stated = re.match(r"sep=(.)\r?\n", text)
+    stated = re.match(r"sep=([,;|\t])\r?\n", text)
     if stated:
         separator = stated[1]
         # The line stays, empty: errors count lines.
