@@ -84,7 +84,10 @@ class BoxRows:
     def _numbers(
         self, cells: list[str], columns: tuple[int, ...], place: str
     ) -> list[float]:
-        return [
+        numbers = self.table.numbers(cells)
+        if numbers is not None:
+            return numbers
+        return [  # raises the error of the first that is wrong
             self.table.number(cell, f"{place}: {self.columns.names[number]}")
             for cell, number in zip(cells, columns)
         ]
