@@ -1,10 +1,11 @@
-"""Files into records, records into batches."""
+"""From files to records, and from records to batches."""
 
 from keras_localize.datasets.coco import read_coco
 from keras_localize.datasets.csv import read_csv
 from keras_localize.datasets.dataset import LocalizationDataset, Record, Summary
 from keras_localize.datasets.download import DownloadError
 from keras_localize.datasets.errors import AnnotationError
+from keras_localize.datasets.labelme import read_labelme
 from keras_localize.datasets.oxford_pets import load_oxford_pets
 from keras_localize.datasets.synthetic import make_synthetic
 from keras_localize.datasets.voc import read_voc
@@ -20,6 +21,7 @@ __all__ = [
     "make_synthetic",
     "read_coco",
     "read_csv",
+    "read_labelme",
     "read_voc",
     "read_yolo",
 ]

@@ -174,7 +174,7 @@ def test_policies_are_the_same_in_every_format(folder, form):
     # Images that are not there or not images.
     folder.add("c.png", ("cat", 0, 0, 8, 8))
     (folder.images / "c.png").write_text("no image")
-    with pytest.raises(AnnotationError, match=r"c\.png: not an? (image|image)"):
+    with pytest.raises(AnnotationError, match=r"c\.png: not an image"):
         folder.read(form)
     assert len(folder.read(form, on_error="skip")) == 2
     (folder.images / "c.png").unlink()
