@@ -85,11 +85,12 @@ def read_csv(
             (four) and `"image_size"` (height and width). Without a header: the
             numbers of at least the first three, such as
             `{"image": 0, "label": 5, "box": (1, 2, 3, 4)}`.
-        bounding_box_format: format of the four numbers in the order of
-            `columns["box"]`; see `keras_localize.boxes.convert`. None: what the names
-            of the columns say, `xyxy` where they say nothing, in the unit decided as
-            above. Where `columns` does not give the box, the names say which number
-            is which, and a format that contradicts them is an error.
+        bounding_box_format: format of the box; see `keras_localize.boxes.convert`.
+            None: what the names of its columns say, `xyxy` where they say nothing, in
+            the unit decided as above. Names in the list above say which number is
+            which, in whatever order they stand. Other names are taken in the order of
+            `columns["box"]`, and so are those that contradict the format; where
+            `columns` has no box, a contradiction is an error.
         class_names: the classes in the order of their ids: a list, a dict id -> name,
             or the path of a file; see `read_yolo`. Another name is an error. None:
             the names found, sorted, numbers by their value.

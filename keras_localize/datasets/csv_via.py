@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from keras_localize.datasets.annotation import AnnotatedObject, Corners, hull
+from keras_localize.datasets.annotation_files import finite
 from keras_localize.datasets.csv_columns import LABEL_NAMES, plain
 from keras_localize.datasets.csv_table import Table
 from keras_localize.datasets.errors import AnnotationError
@@ -116,9 +117,10 @@ class ViaRows:
         return [self._number(value, place) for value in values]
 
     def _number(self, value: Any, place: str) -> float:
-        if isinstance(value, bool):
-            value = None
-        return self.table.number(str(value), place)
+        # JSON has a decimal point whatever the table's decimal mark.
+        return finite(
+            None if isinstance(value, bool) else value, self.table.path, place
+        )
 
     def _json(self, cells: list[str], column: int, place: str) -> dict[str, Any]:
         text = cells[column] if column < len(cells) else ""

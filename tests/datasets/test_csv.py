@@ -214,11 +214,19 @@ def test_format_that_contradicts_the_names(tables):
     for box_format in ("xywh", "rel_center_xywh"):
         error = tables.refuse(corners, bounding_box_format=box_format)
         assert error.reason == "names of the columns contradict the format"
-    sides = "file,class,x,y,w,h\n" + rows_of([[40, 25, 40, 30], [4, 10, 8, 20]])
-    check(tables.read(sides, bounding_box_format="center_xywh"))
-    error = tables.refuse(sides, bounding_box_format="xyxy")
+    centers = "file,class,x,y,w,h\n" + rows_of([[40, 25, 40, 30], [4, 10, 8, 20]])
+    check(tables.read(centers, bounding_box_format="center_xywh"))
+    error = tables.refuse(centers, bounding_box_format="xyxy")
     assert error.reason == "names of the columns contradict the format"
-    # Named by hand, the order is the user's.
+    # The unit is said, and the names still say which number is which.
+    said = {"box": ("ymin", "xmin", "ymax", "xmax")}
+    for box_format in ("xyxy", "yxyx"):
+        check(tables.read(corners, columns=said, bounding_box_format=box_format))
+    swapped = {"box": ("y", "x", "h", "w")}
+    for box_format in ("center_xywh", "center_yxhw"):
+        said = {"columns": swapped, "bounding_box_format": box_format}
+        check(tables.read(centers, **said))
+    # Where both are said and disagree, the user knows the table.
     said = {"box": ("xmin", "ymin", "xmax", "ymax")}
     text = HEAD + rows_of([[20, 10, 40, 30], [0, 0, 8, 20]])
     check(tables.read(text, columns=said, bounding_box_format="xywh"))
@@ -853,6 +861,23 @@ def test_the_tables_of_the_caltech_tutorial(caltech, name, rows, wrong):
         assert "airplane.csv" in str(caught.value)
     with pytest.raises(AnnotationError, match="no header"):
         read_csv(images, table)
+
+
+def test_the_classes_of_the_caltech_tutorial_joined(caltech):
+    parts = [
+        read_csv(
+            caltech / "images" / name,
+            caltech / "annotations" / f"{name}.csv",
+            columns=NUMBERED,
+            on_error="skip",
+            verify=False,
+        )
+        for name in ("airplane", "face", "motorcycle")
+    ]
+    joined = parts[0] + parts[1] + parts[2]
+    assert len(joined) == 1637 and len(set(joined.names)) == 1637
+    assert joined.class_names == ("airplane", "face", "motorcycle")
+    assert np.bincount(joined.labels).tolist() == [632, 355, 650]
 
 
 # --- any table ---
