@@ -8,6 +8,7 @@ from keras_localize.datasets import (
     make_synthetic,
     read_coco,
     read_csv,
+    read_labelme,
     read_voc,
     read_yolo,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "plot_localizations",
     "read_coco",
     "read_csv",
+    "read_labelme",
     "read_voc",
     "read_yolo",
     "report_localizations",

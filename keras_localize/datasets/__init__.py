@@ -1,10 +1,11 @@
-"""Files into records, records into batches."""
+"""From files to records, and from records to batches."""
 
 from keras_localize.datasets.coco import read_coco
 from keras_localize.datasets.csv import read_csv
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.download import DownloadError
 from keras_localize.datasets.errors import AnnotationError, UnknownNameError
+from keras_localize.datasets.labelme import read_labelme
 from keras_localize.datasets.oxford_pets import load_oxford_pets
 from keras_localize.datasets.record import Record
 from keras_localize.datasets.summary import Summary
@@ -23,6 +24,7 @@ __all__ = [
     "make_synthetic",
     "read_coco",
     "read_csv",
+    "read_labelme",
     "read_voc",
     "read_yolo",
 ]

@@ -1,55 +1,72 @@
-"""COCO: a folder of pictures and one JSON file for all of them."""
+"""COCO: a folder of images and one JSON file for all of them."""
 
-import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from keras_localize.datasets.errors import AnnotationError
-from keras_localize.datasets.records import (
-    Box,
-    Collector,
-    Found,
-    Policy,
-    existing_folder,
-    finite,
-    inside,
-    picture_name,
-    read_text,
+from keras_localize import types
+from keras_localize.datasets.annotation import (
+    AnnotatedObject,
+    Annotation,
+    Corners,
+    hull,
 )
+from keras_localize.datasets.class_names import ClassNames
+from keras_localize.datasets.coco_json import (
+    Entry,
+    Id,
+    as_id,
+    entries,
+    number,
+    read_categories,
+    read_json,
+)
+from keras_localize.datasets.collector import Collector
+from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.errors import AnnotationError
+from keras_localize.datasets.image_folder import ImageFolder
+from keras_localize.datasets.policy import (
+    Multiple,
+    OnError,
+    Outside,
+    Pixels,
+    Policy,
+    WithoutBox,
+)
+
+_CROWD = "crowd or ignored region left out"
 
 
 def read_coco(
-    images_dir,
-    json_path,
+    images_dir: types.Path,
+    json_path: types.Path,
     *,
-    class_names=None,
-    without_box="skip",
-    multiple="largest",
-    on_error="raise",
-    outside="clip",
-    pixels="upright",
-    verify=True,
-):
-    """Reads pictures and their annotations in COCO's JSON.
+    class_names: ClassNames | None = None,
+    without_box: WithoutBox = "skip",
+    multiple: Multiple = "largest",
+    on_error: OnError = "raise",
+    outside: Outside = "clip",
+    pixels: Pixels = "upright",
+    verify: bool = True,
+) -> LocalizationDataset:
+    """Reads images and their annotations in COCO's JSON.
 
-    Boxes are `[x, y, width, height]` in pixels, from 0. Crowd regions (`iscrowd`) and
-    annotations marked `ignore` are no objects; they are left out and counted.
+    Boxes are `[x, y, width, height]` in pixels, from 0. An annotation without `bbox`
+    has the box around the polygons of its `segmentation`. What is counted: such boxes;
+    crowd regions (`iscrowd`) and annotations marked `ignore`, which are no objects;
+    images that are found by the end of an absolute `file_name`; a category that is
+    only the root of the others, as Roboflow writes one, and no class.
 
     Args:
-        images_dir: folder of the pictures that `file_name` is relative to.
+        images_dir: folder of the images that `file_name` is relative to.
         json_path: the JSON file.
         class_names: the classes in the order of their ids; another category is an
-            error. None: the categories in the order of their ids in the file,
-            used or not.
-        without_box: a picture without an annotation is left out (`"skip"`) or an
-            error (`"error"`). `"keep"` keeps those that have a category but no
-            `bbox`: weight 0, the label is trained.
-        multiple: `"largest"`, `"first"`, `"skip"` or `"error"`; see `read_voc`.
-        on_error: `"raise"` or `"skip"`. A file that is not COCO's JSON at all is
-            always an error.
-        outside: `"clip"` or `"error"`.
-        pixels: `"upright"` or `"raw"`.
-        verify: decode every picture once now.
+            error. As in `read_voc`. None: the categories in the order of their ids
+            in the file, used or not.
+        without_box, multiple, on_error, outside, pixels, verify: as in `read_voc`. An
+            image without an annotation has no object; one with crowd regions alone is
+            left out. A file that is not COCO's JSON at all is always an error.
 
     Returns:
         A `LocalizationDataset`.
@@ -77,169 +94,151 @@ def read_coco(
     Reference:
         [COCO data format](https://cocodataset.org/#format-data)
     """
-    policy = Policy(
-        without_box=without_box,
-        multiple=multiple,
-        on_error=on_error,
-        outside=outside,
-        pixels=pixels,
-        verify=verify,
-    )
-    images_dir = existing_folder(images_dir, "images_dir")
+    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    folder = ImageFolder(images_dir)
     path = Path(json_path)
-    content = _json(path)
-    categories = _categories(content, path)
-    collector = Collector(policy, class_names or list(categories.values()))
+    content = read_json(path)
+    images = entries(content, "images", path)
+    annotations = entries(content, "annotations", path)
+    used = (as_id(annotation.get("category_id")) for annotation in annotations)
+    categories, roots = read_categories(content, used, path)
+    if class_names is None:
+        class_names = list(dict.fromkeys(categories.values()))
+    collector = Collector(policy, class_names)
+    for name in roots:
+        collector.note(name, "root category, no class")
 
-    images, by_image = _list(content, "images", path), {}
-    uses = Counter(_key(image.get("id")) for image in images)
-    for number, annotation in enumerate(_list(content, "annotations", path)):
-        key = _key(annotation.get("image_id"))
+    uses = Counter(as_id(image.get("id")) for image in images)
+    by_image: dict[Id, list[tuple[str, Entry]]] = {}
+    for position, annotation in enumerate(annotations):
+        place = f"annotations[{position}]"
+        key = as_id(annotation.get("image_id"))
         if key is not None and key in uses:
-            by_image.setdefault(key, []).append((number, annotation))
-        else:
-
-            def unknown(number=number, annotation=annotation):
-                raise AnnotationError(
-                    path,
-                    "annotation of an unknown image",
-                    field=f"annotations[{number}].image_id",
-                    received=annotation.get("image_id"),
-                )
-
-            collector.read(f"annotations[{number}]", unknown)
-    for number, image in enumerate(images):
-
-        def parse(number=number, image=image):
-            place = f"images[{number}]"
-            name = image.get("file_name")
-            if not isinstance(name, str):
-                raise AnnotationError(
-                    path,
-                    "missing file name",
-                    field=f"{place}.file_name",
-                    received=name,
-                )
-            key = _key(image.get("id"))
-            if key is None or uses[key] > 1:
-                raise AnnotationError(
-                    path,
-                    "bad image id",
-                    field=f"{place}.id",
-                    expected="a number or text that no other image has",
-                    received=image.get("id"),
-                )
-            objects, notes = [], []
-            for index, annotation in by_image.get(key, ()):
-                if annotation.get("iscrowd") or annotation.get("ignore"):
-                    notes.append("crowd or ignored region left out")
-                else:
-                    objects.append(
-                        _object(annotation, categories, path, f"annotations[{index}]")
-                    )
-            return Found(
-                name=picture_name(name),
-                path=inside(images_dir, name, path, f"{place}.file_name"),
-                source=str(path),
-                objects=objects,
-                size=_size(image, path, place),
-                size_field=place,
-                notes=list(dict.fromkeys(notes)),
+            by_image.setdefault(key, []).append((place, annotation))
+            continue
+        with collector.record(place):
+            raise AnnotationError(
+                path,
+                "annotation of an unknown image",
+                field=f"{place}.image_id",
+                received=annotation.get("image_id"),
             )
-
-        collector.read(str(image.get("file_name", f"images[{number}]")), parse)
+    for position, image in enumerate(images):
+        place = f"images[{position}]"
+        with collector.record(str(image.get("file_name", place))):
+            key = _image_id(image, uses, path, place)
+            notes: list[str] = []
+            file = _image_file(image, folder, path, place, notes)
+            objects = _objects(by_image.get(key, ()), categories, path, notes)
+            collector.keep(
+                Annotation(
+                    name=folder.name(file),
+                    path=file,
+                    source=str(path),
+                    objects=objects,
+                    size=_size(image, path, place),
+                    size_field=place,
+                    notes=list(dict.fromkeys(notes)),
+                    complete=_CROWD not in notes,
+                )
+            )
     return collector.dataset(path)
 
 
-def _json(path):
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, AnnotationError):
-            raise
-        raise AnnotationError(path, "not JSON", received=str(error)) from error
-    if not isinstance(content, dict):
+def _image_id(image: Entry, uses: Counter[Id | None], path: Path, place: str) -> Id:
+    key = as_id(image.get("id"))
+    if key is None or uses[key] > 1:
         raise AnnotationError(
             path,
-            "not COCO's JSON",
-            expected='an object with "images", "annotations", "categories"',
-            received=type(content).__name__,
+            "bad image id",
+            field=f"{place}.id",
+            expected="a number or text that no other image has",
+            received=image.get("id"),
         )
-    return content
+    return key
 
 
-def _list(content, key, path):
-    values = content.get(key)
-    if not isinstance(values, list) or not all(isinstance(v, dict) for v in values):
-        raise AnnotationError(
-            path,
-            "not COCO's JSON",
-            field=key,
-            expected="a list of objects",
-            received=values,
-        )
-    return values
+def _image_file(
+    image: Entry, folder: ImageFolder, path: Path, place: str, notes: list[str]
+) -> Path:
+    name, place = image.get("file_name"), f"{place}.file_name"
+    if not isinstance(name, str):
+        raise AnnotationError(path, "missing file name", field=place, received=name)
+    return folder.find(name, path, place, notes)
 
 
-def _categories(content, path):
-    """Category id -> name, in the order of the ids."""
-    categories = {}
-    for number, category in enumerate(_list(content, "categories", path)):
-        key, name = _key(category.get("id")), category.get("name")
-        bad = not isinstance(key, int) or not isinstance(name, str)
-        if bad or key in categories or name in categories.values():
+def _objects(
+    annotations: Sequence[tuple[str, Entry]],
+    categories: dict[Id, str],
+    path: Path,
+    notes: list[str],
+) -> list[AnnotatedObject]:
+    """The objects of one image; `notes` takes up what is special about them."""
+    objects = []
+    for place, annotation in annotations:
+        if annotation.get("iscrowd") or annotation.get("ignore"):
+            notes.append(_CROWD)
+            continue
+        category = as_id(annotation.get("category_id"))
+        if category is None or category not in categories:
             raise AnnotationError(
                 path,
-                "bad category",
-                field=f"categories[{number}]",
-                expected="an integer id and a name, neither used before",
-                received=category,
+                "without a category" if category is None else "unknown class",
+                field=f"{place}.category_id",
+                received=annotation.get("category_id"),
             )
-        categories[key] = name
-    return dict(sorted(categories.items()))
+        bounds, polygons = annotation.get("bbox"), annotation.get("segmentation")
+        corners = None
+        if bounds is not None and bounds != []:
+            place = f"{place}.bbox"
+            corners = _corners(bounds, path, place)
+        elif polygons:
+            place = f"{place}.segmentation"
+            corners = _around(polygons, path, place)
+            notes.append("box around a polygon")
+        objects.append(AnnotatedObject(categories[category], corners, field=place))
+    return objects
 
 
-def _object(annotation, categories, path, place):
-    category = _key(annotation.get("category_id"))
-    if category not in categories:
-        raise AnnotationError(
-            path,
-            "unknown class",
-            field=f"{place}.category_id",
-            received=annotation.get("category_id"),
-        )
-    bounds = annotation.get("bbox")
-    if bounds is None or bounds == []:
-        return Box(categories[category], None, field=place)
+def _corners(bounds: Any, path: Path, place: str) -> Corners:
     if not isinstance(bounds, list) or len(bounds) != 4:
         raise AnnotationError(
             path,
             "malformed box",
-            field=f"{place}.bbox",
+            field=place,
             expected="[x, y, width, height]",
             received=bounds,
         )
-    x, y, width, height = (_number(value, path, f"{place}.bbox") for value in bounds)
-    corners = (x, y, x + width, y + height)
-    return Box(categories[category], corners, field=f"{place}.bbox")
+    x, y, width, height = (number(value, path, place) for value in bounds)
+    return x, y, x + width, y + height
 
 
-def _size(image, path, place):
-    if image.get("width") is None or image.get("height") is None:
+def _around(polygons: Any, path: Path, place: str) -> Corners:
+    """The box around polygons, `[[x1, y1, x2, y2, x3, y3, ...], ...]`."""
+    if isinstance(polygons, dict):
+        raise AnnotationError(
+            path, "run-length encoded mask without a box", field=place
+        )
+    points = []
+    for polygon in polygons if isinstance(polygons, list) else [polygons]:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise AnnotationError(
+                path,
+                "malformed polygon",
+                field=place,
+                expected="[[x1, y1, x2, y2, x3, y3, ...], ...]",
+                received=polygon,
+            )
+        values = [number(value, path, place) for value in polygon]
+        points += zip(values[::2], values[1::2])
+    return hull(points)
+
+
+def _size(image: Entry, path: Path, place: str) -> tuple[float, float] | None:
+    height, width = image.get("height"), image.get("width")
+    if height is None or width is None:
         return None
-    return tuple(
-        _number(image[side], path, f"{place}.{side}") for side in ("height", "width")
+    return (
+        number(height, path, f"{place}.height"),
+        number(width, path, f"{place}.width"),
     )
-
-
-def _number(value, path, place):
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise AnnotationError(path, "not a number", field=place, received=value)
-    return finite(value, path, place)
-
-
-def _key(value):
-    """An id as a dict key, None for what cannot be one; some tools write 1 as 1.0."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, (int, str)) else None

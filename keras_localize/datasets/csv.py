@@ -1,90 +1,117 @@
-"""CSV: a folder of pictures and one table, a row for each object."""
+"""CSV: a folder of images and one table, a row for each object."""
 
-import csv
-import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from keras_localize.boxes.formats import check_format, is_relative, to_corners
+from keras_localize import types
+from keras_localize.boxes.formats import check_format
+from keras_localize.datasets.annotation import Annotation
+from keras_localize.datasets.annotation_files import image_name
+from keras_localize.datasets.class_names import ClassNames
+from keras_localize.datasets.collector import Collector
+from keras_localize.datasets.csv_columns import Column, check_columns, find_columns
+from keras_localize.datasets.csv_rows import BoxRows
+from keras_localize.datasets.csv_table import Row, Table, read_table
+from keras_localize.datasets.csv_via import ViaRows, is_via
+from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.errors import AnnotationError
-from keras_localize.datasets.records import (
-    Box,
-    Collector,
-    Found,
+from keras_localize.datasets.image_folder import ImageFolder
+from keras_localize.datasets.policy import (
+    Multiple,
+    OnError,
+    Outside,
+    Pixels,
     Policy,
-    check_choice,
-    existing_folder,
-    finite,
-    inside,
-    picture_name,
-    read_text,
+    WithoutBox,
 )
-
-# What is guessed, in this order, whatever the case of the header.
-IMAGE_COLUMNS = ("filename", "file_name", "file", "image", "image_path", "path")
-LABEL_COLUMNS = ("class", "label", "class_name", "category", "name")
-BOX_COLUMNS = (
-    (("xmin", "ymin", "xmax", "ymax"), "xyxy"),
-    (("x_min", "y_min", "x_max", "y_max"), "xyxy"),
-    (("x0", "y0", "x1", "y1"), "xyxy"),
-    (("x1", "y1", "x2", "y2"), "xyxy"),
-    (("left", "top", "right", "bottom"), "xyxy"),
-    (("x", "y", "w", "h"), "xywh"),
-    (("bbox_x", "bbox_y", "bbox_width", "bbox_height"), "xywh"),
-    (("cx", "cy", "w", "h"), "center_xywh"),
-)
-SIZE_COLUMNS = (("height", "width"), ("image_height", "image_width"))
 
 
 def read_csv(
-    images_dir,
-    csv_path,
+    images_dir: types.Path,
+    csv_path: types.Path,
     *,
-    columns=None,
-    bounding_box_format=None,
-    class_names=None,
-    without_box="skip",
-    multiple="largest",
-    on_error="raise",
-    outside="clip",
-    pixels="upright",
-    verify=True,
-):
-    """Reads pictures and a CSV table with a header and one row per object.
+    columns: Mapping[str, Column | Sequence[Column]] | None = None,
+    bounding_box_format: types.BoundingBoxFormat | None = None,
+    class_names: ClassNames | None = None,
+    without_box: WithoutBox = "skip",
+    multiple: Multiple = "largest",
+    on_error: OnError = "raise",
+    outside: Outside = "clip",
+    pixels: Pixels = "upright",
+    verify: bool = True,
+) -> LocalizationDataset:
+    """Reads images and a CSV table with one row per object.
 
-    Columns are found by their names, in any case and order: the picture (`filename`,
-    `file_name`, `file`, `image`, `image_path`, `path`), the class (`class`, `label`,
-    `class_name`, `category`, `name`), the box (`xmin ymin xmax ymax`, `x_min ...`,
-    `x0 y0 x1 y1`, `x1 y1 x2 y2`, `left top right bottom`; `x y w h`, `bbox_x bbox_y
-    bbox_width bbox_height`; `cx cy w h`) and, where it is there, the picture's size
-    (`width height`, `image_width image_height`).
+    The table is UTF-8, separated by commas, semicolons or tabs, with or without a
+    header. Several rows may name the same image. In a table separated by semicolons
+    or tabs numbers may have decimal commas.
+
+    **Columns** are found by the names in the header, whatever their case, order and
+    punctuation (`X_min` is `xmin`), and the first of these that is there is taken:
+
+    - the image: `filename`, `file`, `filepath`, `image`, `image_name`, `image_file`,
+      `image_path`, `image_id`, `img`, `img_path`, `path`;
+    - the class: `class`, `label`, `class_name`, `label_name`, `category`,
+      `category_name`, `name`, `class_id`;
+    - the box, each also after `bbox_`, `box_` or `roi_`: `xmin ymin xmax ymax`, `x0 y0
+      x1 y1`, `x1 y1 x2 y2`, `left top right bottom`; `x y`, `xmin ymin` or `left top`
+      with `w h` or `width height`; `cx cy`, `x_center y_center` or `center_x
+      center_y` with the same;
+    - the image's size, if it is stated: `image_height image_width`, `img_height
+      img_width`, or `height width` where those are not the box's. The size is
+      compared with the image's.
+
+    Without a header, `columns` says the number of every column. Two columns of the
+    same name are an error where one of them is needed.
+
+    **Pixels or fractions** is decided once for the whole table, unless
+    `bounding_box_format` says it. A box with a number beyond [-1, 2] is in pixels. Any
+    other box with a number that is not whole is in fractions of the image's sides. A
+    table with boxes of both kinds is an error. Boxes of whole numbers fit both units
+    and follow the rest of the table; where there is no rest, (0, 0, 1, 1) is the whole
+    image, and anything else an error. A table without a header is in pixels, and an
+    error if all its boxes are in fractions.
+
+    The CSV of VGG Image Annotator is known by its `region_shape_attributes`: each
+    shape is read as the smallest box around it, and a point has no box.
+    `columns={"label": ...}` names the attribute that holds the class where regions
+    have several.
 
     Args:
-        images_dir: folder of the pictures that the names are relative to.
-        csv_path: the table: UTF-8, separated by comma, semicolon or tab.
-        columns: dict that names columns where the list above does not:
-            `{"image": ..., "label": ..., "box": (four names)}`.
-        bounding_box_format: format of the four columns, see
-            `keras_localize.boxes.convert`. None: what their names say, relative if
-            every number in them lies in [0, 1].
-        class_names: the classes in the order of their ids; another name is an
-            error. None: the names found, sorted.
-        without_box: a row whose four cells are empty has a label and no box: left
-            out (`"skip"`), kept with weight 0 (`"keep"`), or `"error"`.
-        multiple: several rows of one picture: `"largest"`, `"first"`, `"skip"` or
+        images_dir: folder of the images that the names are relative to.
+        csv_path: the table.
+        columns: names of columns that the lists above do not have, or their numbers
+            from 0 (-1 is the last): a dict with any of `"image"`, `"label"`, `"box"`
+            (four) and `"image_size"` (height and width). Without a header: the
+            numbers of at least the first three, such as
+            `{"image": 0, "label": 5, "box": (1, 2, 3, 4)}`.
+        bounding_box_format: format of the box; see `keras_localize.boxes.convert`.
+            None: what the names of its columns say, `xyxy` where they say nothing, in
+            the unit decided as above. Names in the list above say which number is
+            which, in whatever order they stand. Other names are taken in the order of
+            `columns["box"]`, and so are those that contradict the format; where
+            `columns` has no box, a contradiction is an error.
+        class_names: the classes in the order of their ids: a list, a dict id -> name,
+            or the path of a file; see `read_yolo`. Another name is an error. None:
+            the names found, sorted, numbers by their value.
+        without_box: what becomes of an image without a box: `"skip"`, `"keep"`,
+            `"negative"` or `"error"`; see `read_voc`. A row with a class and four
+            empty cells is an object without a box; a row with neither, or of VGG
+            Image Annotator without a region, is an image without an object.
+        multiple: several rows of one image: `"largest"`, `"first"`, `"skip"` or
             `"error"`; see `read_voc`.
-        on_error: `"raise"` or `"skip"`. A table without its columns is always an
-            error.
+        on_error: `"raise"` or `"skip"`. A table whose columns or unit cannot be
+            told is always an error.
         outside: `"clip"` or `"error"`.
         pixels: `"upright"` or `"raw"`.
-        verify: decode every picture once now.
+        verify: decode every image once now.
 
     Returns:
         A `LocalizationDataset`.
 
     Raises:
         AnnotationError: a ValueError that names file, line and value.
+        ValueError: for an argument that is none of its choices.
 
     Example:
 
@@ -97,6 +124,16 @@ def read_csv(
     ... )
     >>> read_csv(".", "boxes.csv")[0].box.tolist()
     [0.25, 0.0, 0.75, 1.0]
+
+    The same without a header:
+
+    >>> _ = Path("boxes.csv").write_text("cat.png,25,0,75,50,cat")
+    >>> columns = {"image": 0, "label": 5, "box": (1, 2, 3, 4)}
+    >>> read_csv(".", "boxes.csv", columns=columns)[0].box.tolist()
+    [0.25, 0.0, 0.75, 1.0]
+
+    Reference:
+        [VGG Image Annotator](https://www.robots.ox.ac.uk/~vgg/software/via/)
     """
     policy = Policy(
         without_box=without_box,
@@ -108,137 +145,59 @@ def read_csv(
     )
     if bounding_box_format is not None:
         check_format(bounding_box_format)
-    for key in columns or {}:
-        check_choice(key, ("image", "label", "box"), "columns")
-    images_dir = existing_folder(images_dir, "images_dir")
-    path = Path(csv_path)
-    header, rows = _table(path)
-    image, label, box, size, box_format = _columns(header, columns or {}, path)
-    if bounding_box_format is None:
-        bounding_box_format = f"rel_{box_format}" if _in_unit(rows, box) else box_format
-
-    by_image = {}
-    for line, row in rows:
-        name = picture_name((row.get(image) or "").strip())
-        by_image.setdefault(name, []).append((line, row))
+    given = check_columns(columns)
+    folder = ImageFolder(images_dir)
+    table = read_table(Path(csv_path))
+    reader = _row_reader(table, given, bounding_box_format)
     collector = Collector(policy, class_names)
-    for name, group in by_image.items():
-
-        def parse(name=name, group=group):
-            line, first = group[0]
-            objects = [
-                _object(row, label, box, bounding_box_format, path, f"line {line}")
-                for line, row in group
-            ]
-            picture = inside(images_dir, name, path, f"line {line}: {image}")
-            return Found(
-                name=name,
-                path=picture,
-                source=str(path),
-                objects=objects,
-                size=_size(first, size, path, line),
-                size_field=f"line {line}",
+    for name, rows in _by_image(reader).items():
+        with collector.record(name):
+            line, cells = rows[0]
+            stated = cells[reader.image] if reader.image < len(cells) else ""
+            place = f"line {line}: {reader.image_name}"
+            notes: list[str] = []
+            file = folder.find(image_name(stated), table.path, place, notes)
+            objects, of_objects = zip(*(reader.object(*row) for row in rows))
+            notes += dict.fromkeys(note for note in of_objects if note is not None)
+            collector.keep(
+                Annotation(
+                    name=folder.name(file),
+                    path=file,
+                    source=str(table.path),
+                    objects=[each for each in objects if each is not None],
+                    size=reader.size(line, cells),
+                    size_field=f"line {line}",
+                    notes=notes,
+                )
             )
-
-        collector.read(name, parse)
-    return collector.dataset(path)
+    return collector.dataset(table.path)
 
 
-def _table(path):
-    """The header, and (line number, row as a dict) for every row that is not empty."""
-    text = read_text(path)
-    start = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=start.count)
-    try:
-        reader = csv.DictReader(
-            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
+def _row_reader(
+    table: Table,
+    given: dict[str, tuple[Column, ...]],
+    bounding_box_format: str | None,
+) -> BoxRows | ViaRows:
+    """What reads the rows of a table."""
+    if not is_via(table):
+        columns = find_columns(table, given, bounding_box_format)
+        return BoxRows(table, columns, bounding_box_format)
+    if bounding_box_format is not None or set(given) - {"label"}:
+        raise AnnotationError(
+            table.path,
+            "table of VGG Image Annotator",
+            field="`columns` and `bounding_box_format`",
+            expected='at most columns={"label": ...}',
+            received={"columns": given, "bounding_box_format": bounding_box_format},
         )
-        header = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = header
-        rows = [(reader.line_num, row) for row in reader if any(row.values())]
-    except csv.Error as error:
-        raise AnnotationError(path, "not CSV", received=str(error)) from error
-    if not rows:
-        raise AnnotationError(path, "empty table", expected="a header and rows")
-    return header, rows
+    [attribute] = given.get("label", [None])
+    return ViaRows(table, None if attribute is None else str(attribute))
 
 
-def _columns(header, given, path):
-    """Names of the columns: image, label, box (4), size (2 or None); the format."""
-    folded = {name.casefold(): name for name in header}
-
-    def missing(what, choices):
-        return AnnotationError(
-            path,
-            f"no column for the {what}",
-            expected=f"one of {choices}, or `columns=`",
-            received=header,
-        )
-
-    def one(what, choices):
-        if what in given:
-            choices = (given[what],)
-        for choice in choices:
-            if choice.casefold() in folded:
-                return folded[choice.casefold()]
-        raise missing(what, ", ".join(choices))
-
-    groups = BOX_COLUMNS
-    if "box" in given:
-        groups = ((tuple(given["box"]), "xyxy"),)
-    found = [
-        ([folded[name.casefold()] for name in names], box_format)
-        for names, box_format in groups
-        if len(names) == 4 and all(name.casefold() in folded for name in names)
-    ]
-    if not found:
-        raise missing("box", "; ".join(" ".join(names) for names, _ in groups))
-    box, box_format = found[0]
-    size = None
-    for names in SIZE_COLUMNS:
-        if all(name in folded for name in names):
-            size = [folded[name] for name in names]
-            break
-    return (
-        one("image", IMAGE_COLUMNS),
-        one("label", LABEL_COLUMNS),
-        box,
-        size,
-        box_format,
-    )
-
-
-def _in_unit(rows, box):
-    """Whether every number in the box columns lies in [0, 1]."""
-    for _, row in rows:
-        for name in box:
-            try:
-                value = float(row.get(name) or 0)
-            except ValueError:
-                continue
-            if not 0 <= value <= 1:
-                return False
-    return True
-
-
-def _object(row, label, box, bounding_box_format, path, place):
-    name = (row.get(label) or "").strip()
-    if not name:
-        raise AnnotationError(path, "missing label", field=f"{place}: {label}")
-    cells = [(row.get(column) or "").strip() for column in box]
-    if not any(cells):
-        return Box(name, None, field=place)
-    values = [finite(cell, path, f"{place}: {c}") for cell, c in zip(cells, box)]
-    corners = to_corners(np.array(values), bounding_box_format)
-    return Box(
-        name,
-        tuple(float(value) for value in corners),
-        relative=is_relative(bounding_box_format),
-        field=place,
-    )
-
-
-def _size(row, size, path, line):
-    if size is None or not all(row.get(name) for name in size):
-        return None
-    return tuple(finite(row[name], path, f"line {line}: {name}") for name in size)
+def _by_image(reader: BoxRows | ViaRows) -> dict[str, list[Row]]:
+    """The rows of each image; a row without a name stands alone."""
+    groups: dict[str, list[Row]] = {}
+    for line, cells in reader.rows:
+        name = cells[reader.image] if reader.image < len(cells) else ""
+        groups.setdefault(image_name(name) or f"line {line}", []).append((line, cells))
+    return groups

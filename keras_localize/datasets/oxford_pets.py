@@ -1,7 +1,15 @@
 """The Oxford-IIIT Pet dataset: 37 breeds of cats and dogs, with boxes of the heads."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+from keras_localize import types
+from keras_localize.checks import check_choice
+from keras_localize.datasets.annotation import AnnotatedObject, Annotation
+from keras_localize.datasets.annotation_files import existing_folder, read_text
+from keras_localize.datasets.collector import Collector
+from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.download import (
     Archive,
     DownloadError,
@@ -9,17 +17,9 @@ from keras_localize.datasets.download import (
     provide,
 )
 from keras_localize.datasets.errors import AnnotationError
-from keras_localize.datasets.records import (
-    PICTURE_SUFFIXES,
-    Box,
-    Collector,
-    Found,
-    Policy,
-    check_choice,
-    existing_folder,
-    read_text,
-)
-from keras_localize.datasets.voc import declared_size, objects, parse_xml
+from keras_localize.datasets.policy import OnError, Policy
+from keras_localize.datasets.voc import parse_xml, read_objects, stated_size
+from keras_localize.images.listing import is_image
 
 ARCHIVES = (
     Archive(
@@ -78,38 +78,38 @@ _LISTS = {"trainval": "trainval.txt", "test": "test.txt", "all": "list.txt"}
 
 
 def load_oxford_pets(
-    data_dir=None,
-    labels="breed",
-    split="trainval",
-    download=True,
+    data_dir: types.Path | None = None,
+    labels: Literal["breed", "species"] = "breed",
+    split: Literal["trainval", "test", "all"] = "trainval",
+    download: bool = True,
     *,
-    on_error="raise",
-    verify=True,
-):
+    on_error: OnError = "raise",
+    verify: bool = True,
+) -> LocalizationDataset:
     """Loads the Oxford-IIIT Pet dataset, with a box around each head.
 
-    Only pictures of `trainval` have boxes, and nine of them have none; these and all
+    Only images of `trainval` have boxes, and nine of them have none; these and all
     of `test` come with box weight 0, so that they train or measure the label alone.
     The boxes' pixels are counted from 1 and inclusive; they come out half-open.
 
     The official data has oddities. They are dealt with and counted by reason in
-    `summary()`: pictures without a box, GIF and PNG files named .jpg, two animals in
-    one picture (the larger is taken), unknown EXIF orientations; left out are
-    pictures whose JPEG data is broken, and stray files among the pictures.
+    `summary()`: images without a box, GIF and PNG files named .jpg, two animals in
+    one image (the larger is taken), unknown EXIF orientations; left out are
+    images whose JPEG data is broken, and stray files among the images.
 
     Args:
         data_dir: the folder that holds `images` and `annotations`. None: the
             folder of downloads, `datasets/oxford_iiit_pet` under `KERAS_HOME`
             (`~/.keras`).
         labels: `"breed"`: 37 classes in the official order; `"species"`: cat, dog.
-        split: `"trainval"` (3,680 pictures), `"test"` (3,669) or `"all"`.
+        split: `"trainval"` (3,680 images), `"test"` (3,669) or `"all"`.
         download: where `data_dir` is None and the data is not there yet, download
             it (811 MB).
-        on_error: what none of the above explains (a missing picture, a text file
+        on_error: what none of the above explains (a missing image, a text file
             named .jpg, XML that is not XML, an inverted box) is an AnnotationError
             (`"raise"`), or left out and counted (`"skip"`). A missing folder or
             list is always an error.
-        verify: decode every picture once now, so that a damaged one is found here
+        verify: decode every image once now, so that a damaged one is found here
             and not in the middle of the training. False reads only headers.
 
     Returns:
@@ -144,18 +144,16 @@ def load_oxford_pets(
     chosen = annotations / _LISTS[split]
     entries = _read_list(chosen)
     for number, line in entries:
-
-        def parse(number=number, line=line):
+        with collector.record(line.split()[0]):
             name, breed, species = _entry(line, chosen, number)
             label = _title(_BREEDS[breed]) if by_breed else ("cat", "dog")[species]
-            return _found(name, label, images, xmls, f"{chosen}: line {number}")
-
-        collector.read(line.split()[0], parse)
+            source = f"{chosen}: line {number}"
+            collector.keep(_annotation(name, label, images, xmls, source))
     _count_strays(collector, images, annotations, {line for _, line in entries})
     return collector.dataset(chosen)
 
 
-def _downloaded(download):
+def _downloaded(download: bool) -> Path:
     root = keras_home() / "datasets" / "oxford_iiit_pet"
     if download:
         try:
@@ -164,7 +162,7 @@ def _downloaded(download):
             raise DownloadError(
                 f"{error}. With the data at hand pass `data_dir=`, the folder that "
                 "holds images/ and annotations/ (examples/oxford_pets.py: --data-dir); "
-                "without it, `make_synthetic` draws pictures (the example: --demo)."
+                "without it, `make_synthetic` draws images (the example: --demo)."
             ) from error
     elif not (root / "images").is_dir():
         raise AnnotationError(
@@ -176,21 +174,23 @@ def _downloaded(download):
     return root
 
 
-def _found(name, label, images, xmls, source):
+def _annotation(
+    name: str, label: str, images: Path, xmls: Path, source: str
+) -> Annotation:
     xml = xmls / f"{name}.xml"
-    heads, size = [Box(label, None)], None
+    heads, size = [AnnotatedObject(label, None)], None
     if xml.is_file():
         root = parse_xml(xml)
-        source, size = str(xml), declared_size(root, xml)
+        source, size = str(xml), stated_size(root, xml)
         # The XML's own names are only cat and dog; the list knows the breed.
         heads = [
-            Box(label, head.corners, field=head.field)
-            for head in objects(root, xml, one_based=True)
+            replace(head, class_name=label)
+            for head in read_objects(root, xml, one_based=True)
         ] or heads
-    return Found(name, images / f"{name}.jpg", source, heads, size)
+    return Annotation(name, images / f"{name}.jpg", source, heads, size)
 
 
-def _read_list(path):
+def _read_list(path: Path) -> list[tuple[int, str]]:
     """(line number, line) of every entry of a list; `#` starts a comment."""
     lines = enumerate(read_text(path).splitlines(), start=1)
     entries = [
@@ -203,10 +203,10 @@ def _read_list(path):
     return entries
 
 
-def _entry(line, path, number):
+def _entry(line: str, path: Path, number: int) -> tuple[str, int, int]:
     """Name, breed (from 0), species (0 cat, 1 dog) of a list's line, checked."""
 
-    def wrong(reason, expected):
+    def wrong(reason: str, expected: str) -> AnnotationError:
         return AnnotationError(
             path, reason, field=f"line {number}", expected=expected, received=line
         )
@@ -225,18 +225,20 @@ def _entry(line, path, number):
     return name, breed - 1, species - 1
 
 
-def _count_strays(collector, images, annotations, listed):
-    """Counts what lies among the pictures and is in no list."""
+def _count_strays(
+    collector: Collector, images: Path, annotations: Path, listed: set[str]
+) -> None:
+    """Counts what lies among the images and is in no list."""
     names = {line.split()[0] for line in listed}
     for other in _LISTS.values():
         if (annotations / other).is_file():
             names |= {line.split()[0] for _, line in _read_list(annotations / other)}
     for path in sorted(images.iterdir()):
-        if path.suffix.lower() not in PICTURE_SUFFIXES:
-            collector.skip(path.name, f"stray file {Path(path).suffix}".strip())
+        if not is_image(path):
+            collector.skip(path.name, f"stray file {path.suffix}".strip())
         elif path.stem not in names:
-            collector.skip(path.name, "picture in no list")
+            collector.skip(path.name, "image in no list")
 
 
-def _title(breed):
+def _title(breed: str) -> str:
     return " ".join(word.capitalize() for word in breed.split("_"))

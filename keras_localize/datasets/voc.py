@@ -1,63 +1,81 @@
-"""Pascal VOC: a folder of pictures and a folder with one XML file for each."""
+"""Pascal VOC: a folder of images and a folder with one XML file for each."""
 
-from xml.etree.ElementTree import TreeBuilder
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from keras_localize.datasets.errors import AnnotationError
-from keras_localize.datasets.records import (
-    Box,
-    Collector,
-    Found,
-    Policy,
-    existing_folder,
+from keras_localize import types
+from keras_localize.datasets.annotation import AnnotatedObject, Corners
+from keras_localize.datasets.annotation_files import (
+    RECORD_LIMIT,
     finite,
-    inside,
-    pictures_below,
     read_bytes,
-    relative_name,
+)
+from keras_localize.datasets.class_names import ClassNames
+from keras_localize.datasets.collector import Collector
+from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.errors import AnnotationError
+from keras_localize.datasets.paired_files import FileContent, read_paired_files
+from keras_localize.datasets.policy import (
+    Multiple,
+    OnError,
+    Outside,
+    Pixels,
+    Policy,
+    WithoutBox,
 )
 
 
 def read_voc(
-    images_dir,
-    annotations_dir,
+    images_dir: types.Path,
+    annotations_dir: types.Path,
     *,
-    class_names=None,
-    without_box="skip",
-    multiple="largest",
-    on_error="raise",
-    outside="clip",
-    one_based=True,
-    pixels="upright",
-    verify=True,
-):
-    """Reads pictures and their Pascal VOC XML files.
+    class_names: ClassNames | None = None,
+    without_box: WithoutBox = "skip",
+    multiple: Multiple = "largest",
+    on_error: OnError = "raise",
+    outside: Outside = "clip",
+    one_based: bool = True,
+    pixels: Pixels = "upright",
+    verify: bool = True,
+) -> LocalizationDataset:
+    """Reads images and their Pascal VOC XML files.
 
-    `annotations_dir/NAME.xml` belongs to the picture `images_dir/NAME.*`; where there
-    is none or more than one, to the file that its `<filename>` names. Folders below
-    are read too.
+    `annotations_dir/NAME.xml` belongs to the image `images_dir/NAME.*`; where there
+    is none or more than one, to the image that its `<filename>` names. Folders below
+    are read too; hidden and system files (`._a.xml`, `__MACOSX`) are not.
 
     Args:
-        images_dir: folder of the pictures.
+        images_dir: folder of the images.
         annotations_dir: folder of the XML files.
         class_names: the classes in the order of their ids; another name in a file
-            is an error. None: the names found, sorted.
-        without_box: a picture without an object, or with no XML file, is left out
-            (`"skip"`) or an error (`"error"`). `"keep"` keeps those whose XML names
-            an object without a box: weight 0, the label is trained.
+            is an error. A list, a dict id -> name, or the path of a text file with
+            one name per line or of a `data.yaml`. None: the names found, sorted;
+            digits sort as numbers.
+        without_box: what becomes of an image without a box.
+
+            - `"skip"`: it is left out.
+            - `"keep"`: it is kept if its file names an object: the label is trained,
+              the box has weight 0.
+            - `"negative"`: it is kept if its file names no object, or if there is no
+              file: `presence` 0, label -1. A file that names an object without a box
+              is left out.
+            - `"error"`: an AnnotationError.
         multiple: of several objects take the `"largest"` or the `"first"`, leave
-            the picture out (`"skip"`), or `"error"`.
+            the image out (`"skip"`), or `"error"`.
         on_error: `"raise"` an AnnotationError, or `"skip"` the record and count it
             by reason in `summary()`.
-        outside: a box that reaches over the border is cut there (`"clip"`, counted)
+        outside: a box that reaches over the border is clipped (`"clip"`, counted)
             or an `"error"`. A box wholly outside is always an error.
         one_based: VOC counts pixels from 1 and includes the last one, so its
             `xmin = 1` is the left edge: relative xmin = (xmin - 1) / width,
             relative xmax = xmax / width. False for files whose tool counts from 0
             and excludes the last.
-        pixels: boxes are measured on the picture as viewers show it, turned by its
+        pixels: boxes are measured on the image as viewers show it, turned by its
             EXIF orientation (`"upright"`), or on the stored pixels (`"raw"`).
-        verify: decode every picture once now, so that a damaged one is found here
+        verify: decode every image once now, so that a damaged one is found here
             and not in the middle of the training. False reads only headers.
 
     Returns:
@@ -81,104 +99,104 @@ def read_voc(
     >>> dataset[0].class_name, np.round(dataset[0].box, 3).tolist()
     ('cat', [0.10000000149011612, 0.0, 0.6000000238418579, 1.0])
     """
-    policy = Policy(
-        without_box=without_box,
-        multiple=multiple,
-        on_error=on_error,
-        outside=outside,
-        pixels=pixels,
-        verify=verify,
+    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    return read_paired_files(
+        Collector(policy, class_names),
+        images_dir,
+        annotations_dir,
+        ".xml",
+        "an XML file",
+        partial(_read_file, one_based=one_based),
     )
-    images_dir = existing_folder(images_dir, "images_dir")
-    annotations_dir = existing_folder(annotations_dir, "annotations_dir")
-    pictures = pictures_below(images_dir)
-    collector = Collector(policy, class_names)
-    used = set()
-    for path in sorted(annotations_dir.rglob("*.xml")):
-        stem = relative_name(path.with_suffix(""), annotations_dir)
-
-        def parse(path=path, stem=stem):
-            root = parse_xml(path)
-            picture = _picture(root, path, pictures.get(stem, []), images_dir)
-            used.add(picture)
-            return Found(
-                name=relative_name(picture, images_dir),
-                path=picture,
-                source=str(path),
-                objects=objects(root, path, one_based),
-                size=declared_size(root, path),
-            )
-
-        collector.read(stem, parse)
-    for stem, candidates in pictures.items():
-        # A picture whose XML is bad has been counted with that.
-        if not (annotations_dir / f"{stem}.xml").is_file():
-            for picture in candidates:
-                if picture not in used:
-                    _without_annotation(collector, picture, images_dir, policy)
-    return collector.dataset(annotations_dir)
 
 
-def parse_xml(path):
-    """The root element of an XML file that declares nothing.
+def _read_file(file: Path, one_based: bool) -> FileContent:
+    root = parse_xml(file)
+    return FileContent(
+        image_name=(root.findtext("filename") or "").strip(),
+        image_field="filename",
+        objects=read_objects(root, file, one_based),
+        size=stated_size(root, file),
+        size_field="size",
+    )
+
+
+def parse_xml(path: Path) -> Element:
+    """The root element `<annotation>` of an XML file that declares nothing.
 
     A document type declaration is refused, and with it every trick that is built on
-    entities; there is nothing left that could expand or fetch.
+    entities; there is nothing left that could expand or fetch. Prefixes of XML
+    namespaces are dropped.
     """
-    content = read_bytes(path, limit=2**24)
+    content = read_bytes(path, RECORD_LIMIT)
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
 
-    def refuse(*declaration):
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        builder.start(_local(tag), attributes)
+
+    def end(tag: str) -> None:
+        builder.end(_local(tag))
+
+    def refuse(*declaration: Any) -> None:
         raise AnnotationError(path, "XML with a document type", received=declaration[0])
 
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(content, True)
-        return builder.close()
+        root = builder.close()
     except (expat.ExpatError, AssertionError, LookupError, ValueError) as error:
         if isinstance(error, AnnotationError):
             raise
         raise AnnotationError(path, "not XML", received=str(error)) from error
+    if root.tag.lower() != "annotation":
+        raise AnnotationError(
+            path, "not VOC's XML", expected="<annotation>", received=f"<{root.tag}>"
+        )
+    return root
 
 
-def objects(root, path, one_based):
-    """The `Box` of every `<object>`, half-open, in pixels."""
-    boxes = []
+def read_objects(root: Element, path: Path, one_based: bool) -> list[AnnotatedObject]:
+    """Every `<object>`, its corners half-open and in pixels."""
+    objects = []
     for number, element in enumerate(root.iter("object"), start=1):
         place = f"object {number}"
         name = (element.findtext("name") or "").strip()
         if not name:
             raise AnnotationError(path, "missing name", field=f"{place}/name")
+        place = f"{place}/bndbox"
         bounds = element.find("bndbox")
         corners = None
         if bounds is not None:
-            corners = tuple(
-                number_in(bounds, side, path, f"{place}/bndbox/{side}")
-                for side in ("xmin", "ymin", "xmax", "ymax")
-            )
-            # Before the shift: one_based turns an inverted box into an empty one.
-            for low, high in ((0, 2), (1, 3)):
-                if corners[low] > corners[high]:
-                    raise AnnotationError(
-                        path,
-                        "inverted box",
-                        field=f"{place}/bndbox",
-                        expected="xmin <= xmax and ymin <= ymax",
-                        received=corners,
-                    )
-            if one_based:
-                x0, y0, x1, y1 = corners
-                corners = (x0 - 1, y0 - 1, x1, y1)
-        boxes.append(Box(name, corners, field=f"{place}/bndbox"))
-    return boxes
+            corners = _corners(bounds, path, place, one_based)
+        elif _has_shape(element):
+            raise AnnotationError(path, "a shape and no box", field=place)
+        objects.append(AnnotatedObject(name, corners, field=place))
+    return objects
 
 
-def declared_size(root, path):
+def _corners(bounds: Element, path: Path, place: str, one_based: bool) -> Corners:
+    x0, y0, x1, y1 = (
+        number_in(bounds, side, path, f"{place}/{side}")
+        for side in ("xmin", "ymin", "xmax", "ymax")
+    )
+    # Before the shift: one_based turns an inverted box into an empty one.
+    if x0 > x1 or y0 > y1:
+        raise AnnotationError(
+            path,
+            "inverted box",
+            field=place,
+            expected="xmin <= xmax and ymin <= ymax",
+            received=(x0, y0, x1, y1),
+        )
+    return (x0 - 1, y0 - 1, x1, y1) if one_based else (x0, y0, x1, y1)
+
+
+def stated_size(root: Element, path: Path) -> tuple[float, float] | None:
     """(height, width) from `<size>`, or None where there is none or it says 0."""
     size = root.find("size")
     if size is None:
@@ -189,7 +207,7 @@ def declared_size(root, path):
     return None if width == height == 0 else (height, width)
 
 
-def number_in(element, tag, path, place):
+def number_in(element: Element, tag: str, path: Path, place: str) -> float:
     """The number in a child element; AnnotationError where it is not there."""
     text = element.findtext(tag)
     if text is None:
@@ -197,36 +215,10 @@ def number_in(element, tag, path, place):
     return finite(text.strip(), path, place)
 
 
-def _picture(root, path, candidates, images_dir):
-    if len(candidates) == 1:
-        return candidates[0]
-    name = (root.findtext("filename") or "").strip()
-    if not name:
-        raise AnnotationError(
-            path,
-            "missing picture" if not candidates else "several pictures",
-            field="filename",
-            expected=f"{path.stem}.* in {images_dir}, or a <filename>",
-        )
-    picture = inside(images_dir, name, path, "filename")
-    if not picture.is_file():
-        raise AnnotationError(
-            path,
-            "missing picture",
-            field="filename",
-            expected=f"a file in {images_dir}",
-            received=name,
-        )
-    return picture
+def _local(tag: str) -> str:
+    return tag.rpartition(":")[2]
 
 
-def _without_annotation(collector, picture, images_dir, policy):
-    name = relative_name(picture, images_dir)
-    if policy.without_box == "error":
-
-        def parse():
-            raise AnnotationError(picture, "without an XML file")
-
-        collector.read(name, parse)
-    else:
-        collector.skip(name, "without an XML file")
+def _has_shape(element: Element) -> bool:
+    """Whether an object has a polygon or a rotated box, which say where it is."""
+    return element.find("polygon") is not None or element.find("robndbox") is not None

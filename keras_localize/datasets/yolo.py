@@ -1,52 +1,90 @@
-"""YOLO: a folder of pictures and a folder with one text file for each."""
+"""YOLO: a folder of images and a folder with one text file for each."""
 
 from os import PathLike
 from pathlib import Path
+from typing import get_args
 
-from keras_localize.datasets.errors import AnnotationError
-from keras_localize.datasets.records import (
-    Box,
-    Collector,
-    Found,
-    Policy,
+from keras_localize import types
+from keras_localize.checks import check_choice
+from keras_localize.datasets.annotation import AnnotatedObject, Annotation
+from keras_localize.datasets.annotation_files import (
+    RECORD_LIMIT,
+    annotation_files,
     existing_folder,
-    finite,
-    pictures_below,
     read_text,
     relative_name,
 )
+from keras_localize.datasets.class_names import (
+    ClassNames,
+    composed,
+    read_yaml,
+)
+from keras_localize.datasets.collector import Collector
+from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.errors import AnnotationError
+from keras_localize.datasets.image_folder import ImageFolder
+from keras_localize.datasets.policy import (
+    Multiple,
+    OnError,
+    Outside,
+    Pixels,
+    Policy,
+    WithoutBox,
+)
+from keras_localize.datasets.yolo_lines import Task, corners, may_be_poses, read_line
+
+# Text files that tools put beside the label files, in lower case.
+_NO_LABELS = {
+    "classes.txt",
+    "labels.txt",
+    "predefined_classes.txt",
+    "train.txt",
+    "val.txt",
+    "valid.txt",
+    "test.txt",
+}
+
+# Where a line was read, the name of its class, and the numbers that follow it.
+_Line = tuple[str, str, list[float]]
 
 
 def read_yolo(
-    images_dir,
-    labels_dir,
-    class_names,
+    images_dir: types.Path,
+    labels_dir: types.Path,
+    class_names: ClassNames,
     *,
-    without_box="skip",
-    multiple="largest",
-    on_error="raise",
-    outside="clip",
-    pixels="upright",
-    verify=True,
-):
-    """Reads pictures and their YOLO text files.
+    without_box: WithoutBox = "skip",
+    multiple: Multiple = "largest",
+    on_error: OnError = "raise",
+    outside: Outside = "clip",
+    task: Task = "auto",
+    pixels: Pixels = "upright",
+    verify: bool = True,
+) -> LocalizationDataset:
+    """Reads images and their YOLO text files.
 
-    `labels_dir/NAME.txt` belongs to `images_dir/NAME.*`. Each line is one object:
-    `class x_center y_center width height`, in fractions of the picture's sides.
+    `labels_dir/NAME.txt` belongs to `images_dir/NAME.*`; where NAME holds a folder
+    `images`, a file in a folder `labels` in its place does, too. Each line is one
+    object: `class x_center y_center width height`, in fractions of the image's sides.
+    Lines that say more are read as well and counted:
+
+    - with a confidence after the box;
+    - of a segmentation, `class x1 y1 x2 y2 x3 y3 ...`: the box around the polygon;
+    - of a pose, keypoints of two or three numbers after the box.
 
     Args:
-        images_dir: folder of the pictures; folders below are read too.
-        labels_dir: folder of the text files.
-        class_names: the classes in the order of their ids: a list, or the path of a
-            text file with one name per line.
-        without_box: a picture with an empty text file, or with none, is left out
-            (`"skip"`, or `"keep"`: it has no label that could be trained) or an
-            error (`"error"`).
-        multiple: `"largest"`, `"first"`, `"skip"` or `"error"`; see `read_voc`.
-        on_error: `"raise"` or `"skip"`.
-        outside: `"clip"` or `"error"`.
-        pixels: `"upright"` or `"raw"`.
-        verify: decode every picture once now.
+        images_dir: folder of the images; folders below are read too.
+        labels_dir: folder of the text files. A README and lists of names or of images
+            are no label files.
+        class_names: the classes in the order of their ids: a list, a dict id -> name,
+            or the path of a text file with one name per line or of a `data.yaml`.
+        task: what the lines are: `"detect"`, `"segment"` or `"pose"`, in the words of
+            Ultralytics. `"auto"`: each line by its count of numbers. A keypoint of
+            three numbers ends in 0, 1 or 2; keypoints of two numbers cannot always be
+            told from polygons: that is then an error that asks for `task`. A
+            `data.yaml` with a `kpt_shape` says `"pose"`.
+        without_box, multiple, on_error, outside, pixels, verify: as in `read_voc`. An
+            image with an empty text file, or with none, has no object.
 
     Returns:
         A `LocalizationDataset`.
@@ -64,74 +102,109 @@ def read_yolo(
     >>> read_yolo(".", ".", ["cat"])[0].box.tolist()
     [0.25, 0.0, 0.75, 1.0]
     """
-    policy = Policy(
-        without_box=without_box,
-        multiple=multiple,
-        on_error=on_error,
-        outside=outside,
-        pixels=pixels,
-        verify=verify,
-    )
-    images_dir = existing_folder(images_dir, "images_dir")
+    check_choice(task, get_args(Task), "task")
+    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    images = ImageFolder(images_dir)
     labels_dir = existing_folder(labels_dir, "labels_dir")
-    listed = None
-    if isinstance(class_names, (str, PathLike)):
-        listed = Path(class_names)
-        lines = read_text(listed).splitlines()
-        class_names = [line.strip() for line in lines if line.strip()]
-    class_names = [str(name) for name in class_names]
-    pictures = pictures_below(images_dir)
+    if task == "auto" and _says_pose(class_names):
+        task = "pose"
     collector = Collector(policy, class_names)
-    for stem, paths in pictures.items():
-        for picture in paths:
-            name = relative_name(picture, images_dir)
-            text = labels_dir / f"{stem}.txt"
-
-            def parse(name=name, picture=picture, text=text):
-                objects = _objects(text, class_names) if text.is_file() else []
-                source = text if text.is_file() else picture
-                return Found(name, picture, str(source), objects)
-
-            collector.read(name, parse)
-    for text in sorted(labels_dir.rglob("*.txt")):
-        stem = relative_name(text.with_suffix(""), labels_dir)
-        same = listed is not None and text.resolve() == listed.resolve()
-        if stem not in pictures and text.name != "classes.txt" and not same:
-
-            def missing(text=text, stem=stem):
+    files = {
+        composed(relative_name(path.with_suffix(""), labels_dir)): path
+        for path in annotation_files(labels_dir, ".txt")
+    }
+    used = {stem: _label_stem(stem, files) for stem in images.by_stem}
+    lines = {
+        stem: _read_lines(files[stem], collector.class_names or [])
+        for stem in used.values()
+        if stem is not None
+    }
+    if task == "auto":
+        _refuse_doubt(lines, labels_dir)
+    for image_stem, paths in images.by_stem.items():
+        stem = used[image_stem]
+        for path in paths:
+            name = images.name(path)
+            with collector.record(name):
+                if stem is None:
+                    collector.keep(Annotation(name, path, str(path), []))
+                else:
+                    objects, notes = _objects(lines[stem], files[stem], task)
+                    collector.keep(
+                        Annotation(name, path, str(files[stem]), objects, notes=notes)
+                    )
+    for stem, file in files.items():
+        if stem not in lines and not _is_other_file(file, class_names):
+            with collector.record(stem):
                 raise AnnotationError(
-                    text, "missing picture", expected=f"{stem}.* in {images_dir}"
+                    file, "missing image", expected=f"{stem}.* in {images.path}"
                 )
-
-            collector.read(stem, missing)
     return collector.dataset(labels_dir)
 
 
-def _objects(path, class_names):
-    boxes = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        parts = line.split()
-        if not parts:
-            continue
-        place = f"line {number}"
-        if len(parts) != 5:
-            raise AnnotationError(
-                path,
-                "malformed line",
-                field=place,
-                expected="class x_center y_center width height",
-                received=line,
-            )
-        label = finite(parts[0], path, place)
-        if label != int(label) or not 0 <= label < len(class_names):
-            raise AnnotationError(
-                path,
-                "unknown class",
-                field=place,
-                expected=f"an id in 0 to {len(class_names) - 1}",
-                received=parts[0],
-            )
-        x, y, width, height = (finite(part, path, place) for part in parts[1:])
-        corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        boxes.append(Box(class_names[int(label)], corners, relative=True, field=place))
-    return boxes
+def _says_pose(class_names: ClassNames) -> bool:
+    """Whether the classes stand in a `data.yaml` of a set with keypoints."""
+    return (
+        isinstance(class_names, (str, PathLike))
+        and Path(class_names).suffix.lower() in (".yaml", ".yml")
+        and "kpt_shape" in read_yaml(Path(class_names))
+    )
+
+
+def _label_stem(stem: str, files: dict[str, Path]) -> str | None:
+    """The stem of an image's label file: `train/images/a` -> `train/labels/a`."""
+    if stem in files:
+        return stem
+    *before, folder, after = f"/{stem}".rpartition("/images/")
+    swapped = f"{before[0]}/labels/{after}".lstrip("/")
+    return swapped if folder and swapped in files else None
+
+
+def _read_lines(file: Path, class_names: list[str]) -> list[_Line] | AnnotationError:
+    """The lines of a label file, or what is wrong with it."""
+    lines = []
+    try:
+        text = read_text(file, RECORD_LIMIT)
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                place = f"line {number}"
+                label, values = read_line(line, file, place, len(class_names))
+                lines.append((place, class_names[label], values))
+    except AnnotationError as error:
+        return error
+    return lines
+
+
+def _refuse_doubt(
+    lines: dict[str, list[_Line] | AnnotationError], labels_dir: Path
+) -> None:
+    good = [each for each in lines.values() if not isinstance(each, AnnotationError)]
+    if may_be_poses(values for each in good for *_, values in each):
+        raise AnnotationError(
+            labels_dir,
+            "polygons or poses",
+            expected='`task="segment"` or `task="pose"`: these lines may be either',
+        )
+
+
+def _objects(
+    lines: list[_Line] | AnnotationError, file: Path, task: Task
+) -> tuple[list[AnnotatedObject], list[str]]:
+    if isinstance(lines, AnnotationError):
+        raise lines
+    objects, notes = [], {}
+    for place, class_name, values in lines:
+        box, note = corners(values, task, file, place)
+        objects.append(AnnotatedObject(class_name, box, relative=True, field=place))
+        notes[note] = None
+    return objects, [note for note in notes if note is not None]
+
+
+def _is_other_file(file: Path, class_names: ClassNames) -> bool:
+    """Whether a text file without an image is known to hold no labels."""
+    if isinstance(class_names, (str, PathLike)) and (
+        file.resolve() == Path(class_names).resolve()
+    ):
+        return True
+    name = file.name.lower()
+    return name in _NO_LABELS or name.startswith(("readme", "license"))

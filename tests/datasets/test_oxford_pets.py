@@ -1,4 +1,4 @@
-"""Oxford Pets: a small official layout with every oddity, and the real pictures."""
+"""Oxford Pets: a small official layout with every oddity, and the real images."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ def xml(name, *boxes, w=40, h=20):
 
 @pytest.fixture
 def pets(tmp_path):
-    """images/ and annotations/ with two good pictures and one without a box."""
+    """images/ and annotations/ with two good images and one without a box."""
     images, annotations = tmp_path / "images", tmp_path / "annotations"
     images.mkdir()
     (annotations / "xmls").mkdir(parents=True)
@@ -75,16 +75,16 @@ def test_labels_boxes_and_weights(pets):
 
 def test_oddities_are_handled_and_counted(pets):
     images, annotations = pets / "images", pets / "annotations"
-    picture = Image.new("RGB", (40, 20), (9, 200, 9))
-    picture.save(images / "Abyssinian_1.jpg", format="GIF")
-    picture.convert("RGBA").save(images / "Bengal_3.jpg", format="PNG")
+    image = Image.new("RGB", (40, 20), (9, 200, 9))
+    image.save(images / "Abyssinian_1.jpg", format="GIF")
+    image.convert("RGBA").save(images / "Bengal_3.jpg", format="PNG")
     tags = Image.Exif()
     tags[0x0112] = 0
-    picture.save(images / "great_pyrenees_2.jpg", exif=tags)
+    image.save(images / "great_pyrenees_2.jpg", exif=tags)
     two = xml("Abyssinian_1", (1, 1, 4, 4), (5, 5, 20, 20))
     (annotations / "xmls" / "Abyssinian_1.xml").write_text(two)
     (images / "Abyssinian_1.mat").write_bytes(b"stray")
-    picture.save(images / "unlisted_7.jpg")
+    image.save(images / "unlisted_7.jpg")
     with open(annotations / "trainval.txt", "a") as file:
         file.write("\nbeagle_116 5 2 4\n")
     noise = np.random.default_rng(0).integers(0, 255, (90, 90, 3)).astype("uint8")
@@ -103,9 +103,9 @@ def test_oddities_are_handled_and_counted(pets):
         "without a box, trains the label alone": ("Bengal_3",),
     }
     assert summary.skipped == {
-        "unreadable picture": ("beagle_116",),
+        "unreadable image": ("beagle_116",),
         "stray file .mat": ("Abyssinian_1.mat",),
-        "picture in no list": ("unlisted_7.jpg",),
+        "image in no list": ("unlisted_7.jpg",),
     }
     assert summary.found == len(dataset) + 3
     assert np.allclose(dataset.boxes[0], [0.1, 0.2, 0.5, 1])
@@ -121,7 +121,7 @@ def damage(pets, case):
     elif case == "inverted":
         (xmls / "Abyssinian_1.xml").write_text(xml("a", (20, 1, 10, 5)))
     elif case == "text":
-        (pets / "images" / "Abyssinian_1.jpg").write_text("not a picture")
+        (pets / "images" / "Abyssinian_1.jpg").write_text("not an image")
     elif case == "missing":
         (pets / "images" / "Abyssinian_1.jpg").unlink()
     elif case == "size":
@@ -142,12 +142,12 @@ def damage(pets, case):
     [
         ("broken xml", r"Abyssinian_1\.xml: not XML", "not XML"),
         ("inverted", r"xml: object 1/bndbox: inverted box.*20\.0", "inverted box"),
-        ("text", r"Abyssinian_1\.jpg: not a picture", "not a picture"),
-        ("missing", r"Abyssinian_1\.jpg: missing picture", "missing picture"),
-        ("size", "size differs from the picture's", "size differs from the picture's"),
+        ("text", r"Abyssinian_1\.jpg: not an image", "not an image"),
+        ("missing", r"Abyssinian_1\.jpg: missing image", "missing image"),
+        ("size", "size differs from the image's", "size differs from the image's"),
         ("line", r"trainval\.txt: line 1: malformed line", "malformed line"),
         ("class", "line 1: name does not fit", "name does not fit its class"),
-        ("twice", "line 3: duplicate picture", "duplicate picture"),
+        ("twice", "line 3: duplicate image", "duplicate image"),
     ],
 )
 def test_errors_raise_or_are_counted(pets, case, message, reason):
@@ -196,7 +196,7 @@ def test_downloaded_data_is_found_under_keras_home(pets, monkeypatch, tmp_path):
     assert len(load_oxford_pets(download=False)) == len(load_oxford_pets()) == 3
 
 
-def test_real_pictures(oxford_pets_dir):
+def test_real_images(oxford_pets_dir):
     dataset = load_oxford_pets(oxford_pets_dir, labels="species", verify=False)
     summary = dataset.summary()
     assert (summary.images, summary.with_box) == (1808, 1800)

@@ -1,0 +1,60 @@
+"""One image and what its annotation says, before anything is decided."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+# (x0, y0, x1, y1), half-open.
+Corners: TypeAlias = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class AnnotatedObject:
+    """One object of an image.
+
+    Attributes:
+        class_name: name of its class.
+        corners: its box, half-open, in pixels of `Annotation.size` (of the image,
+            where that is None), or in fractions where `relative`. None: the
+            annotation names the object and gives no box.
+        relative: whether `corners` are fractions of the image's sides.
+        field: the part of the file that it was read from.
+    """
+
+    class_name: str
+    corners: Corners | None = None
+    relative: bool = False
+    field: str | None = None
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One image and what its annotation says.
+
+    Attributes:
+        name: name of the record: the image's path below its folder.
+        path: the image file.
+        source: the annotation file, as errors name it.
+        objects: its objects in the order of the file.
+        size: the (height, width) that the annotation states, or None.
+        size_field: the part of the file that states it.
+        notes: oddities that the reader dealt with; `summary()` counts them.
+        complete: False where the reader left objects out, such as crowd regions:
+            without another object the image is then no image without an object.
+    """
+
+    name: str
+    path: Path
+    source: str
+    objects: list[AnnotatedObject]
+    size: tuple[float, float] | None = None
+    size_field: str = "size"
+    notes: list[str] = field(default_factory=list)
+    complete: bool = True
+
+
+def hull(points: Iterable[Sequence[float]]) -> Corners:
+    """The smallest box that holds all points (x, y); there must be one."""
+    xs, ys = zip(*points)
+    return min(xs), min(ys), max(xs), max(ys)

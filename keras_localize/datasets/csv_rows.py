@@ -1,0 +1,97 @@
+"""The rows of a table whose columns hold one box each."""
+
+from keras_localize.boxes.formats import as_corners, is_relative
+from keras_localize.datasets.annotation import AnnotatedObject
+from keras_localize.datasets.csv_columns import Columns
+from keras_localize.datasets.csv_table import Table
+from keras_localize.datasets.csv_units import in_fractions
+from keras_localize.datasets.errors import AnnotationError
+
+
+class BoxRows:
+    """Reads the rows of a table.
+
+    Args:
+        table: the table.
+        columns: what its columns hold.
+        bounding_box_format: the user's, or None: decided by the numbers.
+
+    Attributes:
+        rows: the rows, without the header.
+        image: the number of the column that names the image.
+        image_name: its name, for errors.
+    """
+
+    def __init__(
+        self, table: Table, columns: Columns, bounding_box_format: str | None
+    ) -> None:
+        self.table = table
+        self.columns = columns
+        if bounding_box_format is None:
+            self.relative = in_fractions(table, columns)
+        else:
+            self.relative = is_relative(bounding_box_format)
+        self.rows = table.rows[columns.header :]
+        self.image = columns.image
+        self.image_name = columns.names[columns.image]
+        if not self.rows:
+            raise AnnotationError(table.path, "empty table", expected="rows")
+
+    def object(
+        self, line: int, cells: list[str]
+    ) -> tuple[AnnotatedObject | None, str | None]:
+        """The object of a row, None if it has neither class nor box; and a note."""
+        columns, place = self.columns, f"line {line}"
+        width = len(columns.names)
+        if any(cells[width:]):
+            raise AnnotationError(
+                self.table.path,
+                "more cells than columns",
+                field=place,
+                expected=(
+                    f"{width}; a cell that holds the separator needs quotes, decimal "
+                    "commas need another separator"
+                ),
+                received=cells,
+            )
+        label = _cell(cells, columns.label)
+        box = [_cell(cells, number) for number in columns.box]
+        if not label and not any(box) and len(cells) > max(columns.label, *columns.box):
+            return None, None
+        if not label:
+            raise AnnotationError(
+                self.table.path,
+                "missing label",
+                field=f"{place}: {columns.names[columns.label]}",
+                received=label,
+            )
+        if not any(box):
+            return AnnotatedObject(label, field=place), None
+        values = self._numbers(box, columns.box, place)
+        corners = as_corners(values, columns.layout)
+        return AnnotatedObject(label, corners, self.relative, place), None
+
+    def size(self, line: int, cells: list[str]) -> tuple[float, float] | None:
+        """The (height, width) that a row states, or None."""
+        if self.columns.size is None:
+            return None
+        size = [_cell(cells, number) for number in self.columns.size]
+        if not all(size):
+            return None
+        height, width = self._numbers(size, self.columns.size, f"line {line}")
+        return height, width
+
+    def _numbers(
+        self, cells: list[str], columns: tuple[int, ...], place: str
+    ) -> list[float]:
+        numbers = self.table.numbers(cells)
+        if numbers is not None:
+            return numbers
+        return [  # raises the error of the first that is wrong
+            self.table.number(cell, f"{place}: {self.columns.names[number]}")
+            for cell, number in zip(cells, columns)
+        ]
+
+
+def _cell(cells: list[str], number: int) -> str:
+    return cells[number] if number < len(cells) else ""

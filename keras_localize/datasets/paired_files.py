@@ -1,0 +1,122 @@
+"""Annotation files that belong to one image each: pairs of files with the same name."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_localize import types
+from keras_localize.datasets.annotation import AnnotatedObject, Annotation
+from keras_localize.datasets.annotation_files import (
+    annotation_files,
+    existing_folder,
+    relative_name,
+)
+from keras_localize.datasets.class_names import composed
+from keras_localize.datasets.collector import Collector
+from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.errors import AnnotationError
+from keras_localize.datasets.image_folder import ImageFolder
+
+
+class FileContent(NamedTuple):
+    """What one annotation file says.
+
+    Attributes:
+        image_name: the image's file name, "" where the file says none.
+        image_field: the part of the file that holds it.
+        objects: the objects.
+        size: (height, width) of the image, or None.
+        size_field: the part of the file that holds it.
+        notes: oddities that were dealt with.
+    """
+
+    image_name: str
+    image_field: str
+    objects: list[AnnotatedObject]
+    size: tuple[float, float] | None
+    size_field: str
+    notes: tuple[str, ...] = ()
+
+
+def read_paired_files(
+    collector: Collector,
+    images_dir: types.Path,
+    annotations_dir: types.Path,
+    suffix: str,
+    kind: str,
+    parse: Callable[[Path], FileContent],
+) -> LocalizationDataset:
+    """Reads images and an annotation file for each.
+
+    `annotations_dir/NAME.suffix` belongs to the image `images_dir/NAME.*`; where there
+    is none or more than one, to the image that the file names. An image without a
+    file has no object that anyone knows of: `without_box` says what becomes of it.
+
+    Args:
+        collector: takes the annotations.
+        images_dir: folder of the images; folders below are read too.
+        annotations_dir: folder of the annotation files; folders below are read too.
+        suffix: suffix of the annotation files, such as ".xml".
+        kind: what such a file is called, such as "an XML file".
+        parse: reads one of them.
+    """
+    images = ImageFolder(images_dir)
+    annotations_dir = existing_folder(annotations_dir, "annotations_dir")
+    stems, used = set(), set()
+    for file in annotation_files(annotations_dir, suffix):
+        stem = relative_name(file.with_suffix(""), annotations_dir)
+        stems.add(composed(stem))
+        with collector.record(stem):
+            content = parse(file)
+            notes = list(content.notes)
+            path = _image(content, file, images, composed(stem), notes)
+            used.add(path)
+            collector.keep(
+                Annotation(
+                    name=images.name(path),
+                    path=path,
+                    source=str(file),
+                    objects=content.objects,
+                    size=content.size,
+                    size_field=content.size_field,
+                    notes=notes,
+                )
+            )
+    for stem, paths in images.by_stem.items():
+        # An image whose file is bad has been counted with that.
+        for path in paths if stem not in stems else ():
+            if path not in used:
+                _without_file(collector, images, path, f"without {kind}")
+    return collector.dataset(annotations_dir)
+
+
+def _image(
+    content: FileContent, file: Path, images: ImageFolder, stem: str, notes: list[str]
+) -> Path:
+    """The image that an annotation file belongs to."""
+    candidates = images.by_stem.get(stem, [])
+    if len(candidates) == 1:
+        return candidates[0]
+    if not content.image_name:
+        raise AnnotationError(
+            file,
+            "several images" if candidates else "missing image",
+            field=content.image_field,
+            expected=f"{file.stem}.* in {images.path}, or a file name",
+        )
+    return images.find(content.image_name, file, content.image_field, notes)
+
+
+def _without_file(
+    collector: Collector, images: ImageFolder, path: Path, reason: str
+) -> None:
+    """Counts an image that has no annotation file."""
+    name = images.name(path)
+    if collector.policy.without_box == "error":
+        with collector.record(name):
+            raise AnnotationError(path, reason)
+    elif collector.policy.without_box == "negative":
+        with collector.record(name):
+            collector.keep(Annotation(name, path, str(path), []))
+    else:
+        collector.skip(name, reason)

@@ -1,0 +1,130 @@
+"""One line of a YOLO file: a box, perhaps with a confidence, a polygon or keypoints."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from keras_localize.datasets.annotation import Corners, hull
+from keras_localize.datasets.annotation_files import finite
+from keras_localize.datasets.errors import AnnotationError
+
+Task: TypeAlias = Literal["auto", "detect", "segment", "pose"]
+
+# A box with keypoints may reach this far over the image, a keypoint over its box.
+_SLACK = 0.02
+
+
+def read_line(
+    line: str, path: Path, place: str, num_classes: int
+) -> tuple[int, list[float]]:
+    """The class id of a line and the numbers that follow, at least four."""
+    parts = line.split()
+    if len(parts) < 5:
+        raise malformed(line, path, place)
+    label = finite(parts[0], path, place)
+    if label != int(label) or not 0 <= label < num_classes:
+        raise AnnotationError(
+            path,
+            "unknown class",
+            field=place,
+            expected=f"an id in 0 to {num_classes - 1}",
+            received=parts[0],
+        )
+    return int(label), [finite(part, path, place) for part in parts[1:]]
+
+
+def malformed(line: object, path: Path, place: str) -> AnnotationError:
+    """The error of a line that is of none of the known kinds."""
+    return AnnotationError(
+        path,
+        "malformed line",
+        field=place,
+        expected="class x_center y_center width height",
+        received=line,
+    )
+
+
+def corners(
+    values: Sequence[float], task: Task, path: Path, place: str
+) -> tuple[Corners, str | None]:
+    """The box of a line, in fractions, and a note where the line is more than a box.
+
+    Args:
+        values: the numbers after the class.
+        task: `"detect"`: a box, and perhaps a confidence; `"segment"`: a polygon, and
+            perhaps a confidence; `"pose"`: a box and keypoints of two or three
+            numbers; `"auto"`: by the count of the numbers.
+        path: the file, for the error.
+        place: the line, for the error.
+    """
+    count = len(values)
+    if count == 4:
+        return _box(values), None
+    if count == 5 and 0 <= values[4] <= 1 and task != "segment":
+        return _box(values), "confidence left out"
+    if task == "pose" or (task == "auto" and _has_flags(values)):
+        if count > 5 and ((count - 4) % 2 == 0 or (count - 4) % 3 == 0):
+            return _box(values), "box of a pose, keypoints left out"
+    elif task != "detect" and count >= 6:
+        if count % 2 == 0:
+            return hull(_pairs(values)), "box around a polygon"
+        if 0 <= values[-1] <= 1:
+            return hull(_pairs(values[:-1])), "box around a polygon"
+    raise malformed(values, path, place)
+
+
+def may_be_poses(lines: Iterable[Sequence[float]]) -> bool:
+    """Whether the lines that look like polygons may as well be boxes with keypoints.
+
+    A pose of keypoints without flags has as many numbers as some polygon. Poses all
+    have the same number of keypoints, which lie in their boxes; polygons differ in
+    length, and read as poses most of them reach out of their boxes or of the image.
+
+    Args:
+        lines: the numbers after the class, of all lines.
+    """
+    polygons = [
+        values
+        for values in lines
+        if len(values) >= 6 and len(values) % 2 == 0 and not _has_flags(values)
+    ]
+    if not polygons or len({len(values) for values in polygons}) > 1:
+        return False
+    return sum(map(_keypoints_lie_inside, polygons)) > len(polygons) / 2
+
+
+def _box(values: Sequence[float]) -> Corners:
+    x, y, width, height = values[:4]
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _pairs(values: Sequence[float]) -> list[tuple[float, float]]:
+    return list(zip(values[::2], values[1::2]))
+
+
+def _has_flags(values: Sequence[float]) -> bool:
+    """Whether after a box every third number is a keypoint's flag: 0, 1 or 2."""
+    flags = values[6::3]
+    return (
+        len(values) >= 7
+        and (len(values) - 4) % 3 == 0
+        and all(flag in (0, 1, 2) for flag in flags)
+        and _is_in_image(_box(values))
+    )
+
+
+def _keypoints_lie_inside(values: Sequence[float]) -> bool:
+    box = _box(values)
+    x0, y0, x1, y1 = box
+    return (
+        _is_in_image(box)
+        and all(
+            (x, y) == (0, 0)  # a keypoint that is not labelled
+            or (x0 - _SLACK <= x <= x1 + _SLACK and y0 - _SLACK <= y <= y1 + _SLACK)
+            for x, y in _pairs(values[4:])
+        )
+    )
+
+
+def _is_in_image(box: Corners) -> bool:
+    return min(box) >= -_SLACK and max(box) <= 1 + _SLACK
