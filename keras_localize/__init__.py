@@ -1,6 +1,6 @@
 """keras-localize: the missing localization kit of Keras 3."""
 
-from keras_localize import boxes
+from keras_localize import boxes, images
 from keras_localize.datasets import (
     AnnotationError,
     LocalizationDataset,
@@ -11,19 +11,22 @@ from keras_localize.datasets import (
     read_voc,
     read_yolo,
 )
-from keras_localize.evaluation import LocalizationReport, evaluate_localizer
+from keras_localize.evaluation import evaluate_localizer
 from keras_localize.layers import LocalizationHead, PadToSquare, RandomSquareView
 from keras_localize.localizer import (
     FeatureBatches,
     Localization,
+    LocalizeOptions,
     Localizer,
     LocalizerHeads,
     build_localizer,
     cache_features,
+    decode_predictions,
     export_localizer,
 )
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
+from keras_localize.report import LocalizationReport, report_localizations
 from keras_localize.visualization import plot_history, plot_localizations
 
 __version__ = "0.1.0"
@@ -41,6 +44,7 @@ __all__ = [
     "LocalizationDataset",
     "LocalizationHead",
     "LocalizationReport",
+    "LocalizeOptions",
     "Localizer",
     "LocalizerHeads",
     "PadToSquare",
@@ -48,8 +52,10 @@ __all__ = [
     "boxes",
     "build_localizer",
     "cache_features",
+    "decode_predictions",
     "evaluate_localizer",
     "export_localizer",
+    "images",
     "load_oxford_pets",
     "make_synthetic",
     "plot_history",
@@ -58,4 +64,5 @@ __all__ = [
     "read_csv",
     "read_voc",
     "read_yolo",
+    "report_localizations",
 ]

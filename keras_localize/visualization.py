@@ -1,18 +1,26 @@
-"""Boxes on pictures and curves over epochs, as matplotlib figures.
+"""Boxes on images and curves over epochs, as matplotlib figures.
 
 Figures are made without pyplot: no display is needed, nothing is kept in a global
 list, and nothing is written until `figure.savefig(path)` is called.
 """
 
 import csv
+from collections.abc import Sequence
 from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import ops
 
 from keras_localize.boxes.formats import convert
 from keras_localize.boxes.overlap import iou
+from keras_localize.checks import check_positive_int
 from keras_localize.images import load
+from keras_localize.localizer.predictions import class_probabilities
+from keras_localize.types import BoundingBoxFormat
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TRUE_COLOUR = "#00c853"
 PREDICTED_COLOUR = "#ff1744"
@@ -29,40 +37,40 @@ _PANELS = (
 
 
 def plot_localizations(
-    images,
-    predictions=None,
-    truth=None,
+    images: Any,
+    predictions: Any = None,
+    truth: Any = None,
     *,
-    bounding_box_format="rel_xyxy",
-    class_names=None,
-    columns=4,
-):
-    """Draws predicted (red, dashed) against true (green) boxes on pictures.
+    bounding_box_format: BoundingBoxFormat = "rel_xyxy",
+    class_names: Sequence[str] | None = None,
+    columns: int = 4,
+) -> "Figure":
+    """Draws predicted (red, dashed) and true (green) boxes on images.
 
-    Above each picture stand the predicted class with its score, the true class where
+    Above each image stand the predicted class with its score, the true class where
     it is another, and the IoU of the two boxes where there are two.
 
     Args:
-        images: N pictures: paths, PIL images or arrays (height, width, 3) in
+        images: N images: paths, PIL images or arrays (height, width, 3) in
             [0, 255], or one array (N, height, width, 3); or a `LocalizationDataset`,
             which brings truth and class names along.
         predictions: what was predicted for each: a list of `Localization`, as
-            `Localizer.localize` gives it, with boxes in pixels of the picture; or a
-            dict `{"box": (N, 4), "label": ...}` as `predict` gives it, the label
-            (N, classes) probabilities, (N, 1) one probability, or (N,) class ids;
-            or the boxes alone, (N, 4).
+            `Localizer.localize` gives it, with boxes in pixels of the image (`None`
+            for an image that was skipped); or a dict `{"box": (N, 4), "label": ...}`
+            as `predict` gives it, the label (N, classes) probabilities, (N, 1) one
+            probability, or (N,) class ids; or the boxes alone, (N, 4).
         truth: what is true, in any of these forms. A box without area is not drawn.
         bounding_box_format: format of boxes given as arrays, relative to the
-            picture shown. See `keras_localize.boxes.convert`.
+            image shown. See `keras_localize.boxes.convert`.
         class_names: names for class ids.
-        columns: pictures per row.
+        columns: images per row.
 
     Returns:
         A `matplotlib.figure.Figure`; `figure.savefig(path)` writes it.
 
     Raises:
         ImportError: without matplotlib.
-        ValueError: for counts that do not match, or no picture.
+        ValueError: for counts that do not match, or no image.
 
     Example:
 
@@ -84,11 +92,8 @@ def plot_localizations(
             true_format = "rel_xyxy"
         images = images.images
     if len(images) == 0:
-        raise ValueError("`images` must hold at least one picture. Received: none")
-    if not isinstance(columns, int) or columns < 1:
-        raise ValueError(
-            f"`columns` must be a positive integer. Received: columns={columns!r}"
-        )
+        raise ValueError("`images` must hold at least one image. Received: none")
+    check_positive_int(columns, "columns")
     predicted = _entries(
         predictions, "predictions", len(images), bounding_box_format, class_names
     )
@@ -101,10 +106,10 @@ def plot_localizations(
     for axis in axes:
         axis.set_axis_off()
     for axis, image, guess, fact in zip(axes, images, predicted, true):
-        picture = load(image)
-        height, width = picture.shape[:2]
+        pixels = load(image)
+        height, width = pixels.shape[:2]
         # Pixel i covers [i, i + 1), as in boxes.
-        axis.imshow(picture, extent=(0, width, height, 0))
+        axis.imshow(pixels, extent=(0, width, height, 0))
         corners = []
         for entry, colour, style in (
             (fact, TRUE_COLOUR, "-"),
@@ -130,14 +135,14 @@ def plot_localizations(
     return figure
 
 
-def plot_history(history):
+def plot_history(history: Any) -> "Figure":
     """Draws IoU, accuracy, MSE and losses over epochs, training and validation.
 
     Args:
         history: what `fit` returned, its `history` dict, or the path of a CSV file
             as `keras.callbacks.CSVLogger` writes it. Of `box_iou`,
             `label_accuracy`, `box_mse`, `loss`, `box_loss`, `label_loss` (without
-            the prefix for a model with one output) and their `val_` twins, those
+            the prefix for a model with one output) and the same with `val_`, those
             that are there are drawn.
 
     Returns:
@@ -205,7 +210,7 @@ def _figure_class():
 
 
 class _Entry:
-    """One picture's prediction or truth: a box, a class name, a score, or none."""
+    """The prediction or truth of one image: a box, a class name, a score, or none."""
 
     def __init__(self, box=None, bounding_box_format="xyxy", name=None, score=None):
         self.box = box
@@ -230,13 +235,16 @@ def _entries(given, argument, count, bounding_box_format, class_names):
     if isinstance(given, dict):
         boxes = None if given.get("box") is None else _array(given["box"])
         names, scores = _names_and_scores(given.get("label"), class_names)
-    elif len(given) and hasattr(given[0], "box"):
+    elif any(hasattr(answer, "box") for answer in given):
         entries = []
-        for thing in given:
-            name = thing.class_name
-            if name is None and thing.label is not None:
-                name = _class_name(thing.label, class_names)
-            entries.append(_Entry(thing.box, "xyxy", name, thing.score))
+        for answer in given:
+            if answer is None:
+                entries.append(_Entry())
+                continue
+            name = answer.class_name
+            if name is None and answer.label is not None:
+                name = _class_name(answer.label, class_names)
+            entries.append(_Entry(answer.box, "xyxy", name, answer.score))
         return _counted(entries, argument, count)
     else:
         boxes, names, scores = _array(given), None, None
@@ -268,22 +276,23 @@ def _names_and_scores(label, class_names):
     label = _array(label)
     scores = None
     if label.ndim == 2:
-        if label.shape[1] == 1:
-            label = np.concatenate([1 - label, label], axis=1)
+        label = _array(class_probabilities(label, class_names))
         scores = label.max(axis=1).tolist()
         label = label.argmax(axis=1)
     return [_class_name(int(index), class_names) for index in label], scores
 
 
 def _class_name(index, class_names):
-    known = class_names is not None and 0 <= index < len(class_names)
+    if index < 0:  # an image without an object
+        return None
+    known = class_names is not None and index < len(class_names)
     return str(class_names[index]) if known else f"class {index}"
 
 
 def _counted(entries, argument, count):
     if len(entries) != count:
         raise ValueError(
-            f"`{argument}` must have one entry per picture, {count}. "
+            f"`{argument}` must have one entry per image, {count}. "
             f"Received: {len(entries)}"
         )
     return entries

@@ -1,5 +1,6 @@
 """Boxes: pure functions on tensors of shape (..., 4), any rank, any backend."""
 
+from keras_localize.boxes.flip import flip
 from keras_localize.boxes.formats import area, clip, convert
 from keras_localize.boxes.overlap import ciou, diou, giou, iou
 from keras_localize.boxes.square import from_square, to_square
@@ -10,6 +11,7 @@ __all__ = [
     "clip",
     "convert",
     "diou",
+    "flip",
     "from_square",
     "giou",
     "iou",

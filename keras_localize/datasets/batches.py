@@ -46,7 +46,9 @@ class Batches:
         # Python's generator is the one that keras.utils.set_random_seed governs.
         self.seed = random.randrange(2**31) if seed is None else int(seed)
         self.squares = Squares(dataset.images, size, cache)
-        self.labels = dataset.labels
+        # An image without an object has label weight 0. Its id is one that losses
+        # take: for -1 they give NaN, and 0 * NaN is NaN.
+        self.labels = np.maximum(dataset.labels, 0)
         self.boxes = square_boxes(dataset.boxes, dataset.image_sizes, size)
         self.boxes[dataset.weights == 0] = 0
         self.box_weights = dataset.weights
@@ -197,19 +199,19 @@ def label_weights(labels, class_names, class_weight):
     """One float32 weight per record from `class_weight`.
 
     Args:
-        labels: int array (N,).
+        labels: int array (N,); -1, no object, has weight 0.
         class_names: the classes in the order of their ids.
         class_weight: None: all 1; `"balanced"`: N / (classes present * records of
             the class), whose mean over the records is 1; or a dict from class id or
             class name to weight, 1 for a class it does not hold.
     """
-    if class_weight is None:
-        return np.ones(len(labels), "float32")
     weights = np.ones(len(class_names), "float64")
-    if isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(labels, minlength=len(class_names))
+    if class_weight is None:
+        pass
+    elif isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(labels[labels >= 0], minlength=len(class_names))
         present = counts > 0
-        weights[present] = len(labels) / (present.sum() * counts[present])
+        weights[present] = counts.sum() / (present.sum() * counts[present])
     elif isinstance(class_weight, dict):
         ids = {name: i for i, name in enumerate(class_names)}
         for key, value in class_weight.items():
@@ -227,7 +229,7 @@ def label_weights(labels, class_names, class_weight):
             '`class_weight` must be None, "balanced" or a dict from class to weight. '
             f"Received: class_weight={class_weight!r}"
         )
-    return weights[labels].astype("float32")
+    return np.append(weights, 0.0)[labels].astype("float32")
 
 
 def cores():

@@ -25,20 +25,22 @@ class Record:
         image: path of the file, or the uint8 array (height, width, 3).
         box: float32 array (4,), rel_xyxy relative to the upright picture; zeros
             where there is none.
-        label: class id.
-        class_name: the class's name.
-        weight: 1.0, or 0.0 where there is no box.
+        label: class id; -1 where the image holds no object.
+        class_name: the class's name; None where the image holds no object.
+        weight: weight of the box, usually 1.0; 0.0 where there is no box.
         size: (height, width) of the upright picture in pixels.
         name: what the record is called in errors, summaries and splits.
+        presence: 1.0, or 0.0 for an image that holds no object.
     """
 
     image: Any
     box: np.ndarray
     label: int
-    class_name: str
+    class_name: str | None
     weight: float
     size: tuple[int, int]
     name: str
+    presence: float = 1.0
 
     @property
     def path(self):
@@ -53,11 +55,12 @@ class Summary:
     Attributes:
         images: number of records in this dataset.
         with_box: how many of them have a box.
-        without_box: how many have none: they train the label alone.
+        without_box: how many show an object but have no box: they train the label.
         classes: class name -> number of records.
         found: number of records that the reader met, before anything was skipped.
         skipped: reason -> names of the records that were left out.
         handled: reason -> names of the records that are in but needed a decision.
+        negatives: how many images hold no object.
     """
 
     images: int
@@ -67,12 +70,15 @@ class Summary:
     found: int
     skipped: dict[str, tuple[str, ...]] = field(default_factory=dict)
     handled: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    negatives: int = 0
 
     def __str__(self):
         lines = [
-            f"{self.images} pictures of {self.found} found, "
+            f"{self.images} images of {self.found} found, "
             f"{self.with_box} with a box, {self.without_box} without"
         ]
+        if self.negatives:
+            lines[0] += f", {self.negatives} without an object"
         for title, reasons in (("skipped", self.skipped), ("handled", self.handled)):
             for reason, names in reasons.items():
                 shown = ", ".join(names[:3]) + (", ..." if names[3:] else "")
@@ -94,18 +100,20 @@ class LocalizationDataset:
         images: N paths, or N arrays of shape (height, width, 3), uint8, RGB.
         boxes: (N, 4) `rel_xyxy`: fractions of the *upright* picture's sides, in
             [0, 1], `x0 < x1` and `y0 < y1`. Zeros where the weight is 0.
-        labels: N class ids, from 0.
+        labels: N class ids, from 0; -1 for an image that holds no object.
         class_names: the classes' names in the order of their ids.
         weights: N box weights, finite and not negative: 0 where there is no box,
-            else usually 1. None: 1 for all.
+            else usually 1. None: 1 for all images that hold an object.
         image_sizes: (N, 2) integers, (height, width) of the upright pictures in
             pixels. None: read from the pictures.
+        presence: N values: 1, or 0 for an image that holds no object; its label is -1
+            and its weight 0. None: 1 for all.
         names: N unique names, by which splits choose and summaries speak. None: the
             paths, or numbers for arrays.
         found, skipped, handled: what a reader has to tell; see `Summary`.
 
     The arguments are attributes of the same names, as lists of images and names and
-    NumPy arrays: boxes and weights float32, labels int32, image_sizes int64.
+    NumPy arrays: boxes, weights and presence float32, labels int32, image_sizes int64.
 
     Raises:
         ValueError: for shapes that do not fit together, labels outside the classes,
@@ -136,6 +144,7 @@ class LocalizationDataset:
         weights=None,
         image_sizes=None,
         *,
+        presence=None,
         names=None,
         found=None,
         skipped=None,
@@ -146,9 +155,10 @@ class LocalizationDataset:
         ]
         count = len(self.images)
         self.class_names = tuple(str(name) for name in class_names)
-        self.labels = _labels(labels, count, len(self.class_names))
         self.names = _names(names, self.images)
-        self.weights = _weights(weights, count)
+        self.presence = _presence(presence, count)
+        self.labels = _labels(labels, self.presence, len(self.class_names), self.names)
+        self.weights = _weights(weights, self.presence, self.names)
         self.boxes = _boxes(boxes, self.weights, self.names)
         self.image_sizes = _sizes(image_sizes, self.images)
         self._found = count if found is None else int(found)
@@ -175,10 +185,11 @@ class LocalizationDataset:
                 image=self.images[index],
                 box=self.boxes[index].copy(),
                 label=label,
-                class_name=self.class_names[label],
+                class_name=None if label < 0 else self.class_names[label],
                 weight=float(self.weights[index]),
                 size=(int(height), int(width)),
                 name=self.names[index],
+                presence=float(self.presence[index]),
             )
         if not isinstance(index, slice):
             index = np.asarray(index)
@@ -197,12 +208,15 @@ class LocalizationDataset:
             self.class_names,
             self.weights[chosen],
             self.image_sizes[chosen],
+            presence=self.presence[chosen],
             names=names,
             handled={reason: told for reason, told in handled.items() if told},
         )
 
     def split(self, fraction=0.2, seed=0):
         """Splits every class in the same proportion.
+
+        The images that hold no object are split like a class of their own.
 
         Who goes where depends on the records' names, labels and the seed alone, not
         on the order in which the files were found.
@@ -236,11 +250,13 @@ class LocalizationDataset:
                 for name in self.names
             ]
         )
-        counts = np.bincount(self.labels, minlength=len(self.class_names))
+        # Label -1, no object, is the last group.
+        groups = np.where(self.labels < 0, len(self.class_names), self.labels)
+        counts = np.bincount(groups, minlength=len(self.class_names) + 1)
         takes = _shares(counts, fraction)
         share = np.zeros(len(self), bool)
-        for label, take in enumerate(takes):
-            members = np.flatnonzero(self.labels == label)
+        for group, take in enumerate(takes):
+            members = np.flatnonzero(groups == group)
             share[members[np.argsort(lots[members])][:take]] = True
         return self[~share], self[share]
 
@@ -280,6 +296,7 @@ class LocalizationDataset:
             "labels": self.labels.tolist(),
             "class_names": self.class_names,
             "weights": self.weights.tolist(),
+            "presence": self.presence.tolist(),
             "image_sizes": self.image_sizes.tolist(),
             "names": self.names,
             "found": self._found,
@@ -328,14 +345,16 @@ class LocalizationDataset:
         """
         counts = Counter(self.labels.tolist())
         with_box = int(np.count_nonzero(self.weights))
+        negatives = int(np.count_nonzero(self.presence == 0))
         return Summary(
             images=len(self),
             with_box=with_box,
-            without_box=len(self) - with_box,
+            without_box=len(self) - with_box - negatives,
             classes={name: counts[i] for i, name in enumerate(self.class_names)},
             found=self._found,
             skipped=self._skipped,
             handled=self._handled,
+            negatives=negatives,
         )
 
     def to_tf_data(
@@ -456,21 +475,40 @@ class LocalizationDataset:
 # --- what the constructor checks ---
 
 
-def _labels(labels, count, classes):
+def _presence(presence, count):
+    presence = np.ones(count) if presence is None else np.asarray(presence)
+    if presence.shape != (count,) or not np.isin(presence, (0, 1)).all():
+        raise ValueError(
+            f"`presence` must be {count} values 0 or 1, one per image. "
+            f"Received: {np.array2string(presence, threshold=10)} "
+            f"of shape {presence.shape}"
+        )
+    return presence.astype("float32")
+
+
+def _labels(labels, presence, classes, names):
     labels = np.asarray(labels)
+    count = len(presence)
     if labels.shape != (count,) or (count and labels.dtype.kind not in "iu"):
         raise ValueError(
             f"`labels` must be {count} integers, one per image. "
             f"Received shape: {labels.shape}, dtype: {labels.dtype}"
         )
-    labels = labels.astype("int32")
-    outside = (labels < 0) | (labels >= classes)
-    if outside.any():
+    absent = presence == 0
+    outside = np.flatnonzero(((labels < 0) | (labels >= classes)) & ~absent)
+    if outside.size:
         raise ValueError(
-            f"`labels` must lie in [0, {classes}), one per class name. "
-            f"Received: {labels[outside][0]}"
+            f"`labels` must lie in [0, {classes}), one per class name; -1 is for "
+            f"images of `presence` 0 alone. "
+            f"Received: {labels[outside[0]]} for {names[outside[0]]}"
         )
-    return labels
+    named = np.flatnonzero(absent & (labels != -1))
+    if named.size:
+        raise ValueError(
+            "`labels` must be -1 where `presence` is 0. "
+            f"Received: {labels[named[0]]} for {names[named[0]]}"
+        )
+    return labels.astype("int32")
 
 
 def _names(names, images):
@@ -489,12 +527,19 @@ def _names(names, images):
     return names
 
 
-def _weights(weights, count):
-    weights = np.ones(count) if weights is None else np.asarray(weights, "float64")
+def _weights(weights, presence, names):
+    count = len(presence)
+    weights = presence if weights is None else np.asarray(weights, "float64")
     if weights.shape != (count,) or not (np.isfinite(weights) & (weights >= 0)).all():
         raise ValueError(
             f"`weights` must be {count} finite numbers >= 0, one per image. "
             f"Received shape: {weights.shape}"
+        )
+    boxed = np.flatnonzero((presence == 0) & (weights > 0))
+    if boxed.size:
+        raise ValueError(
+            "`weights` must be 0 where `presence` is 0. "
+            f"Received: {weights[boxed[0]]} for {names[boxed[0]]}"
         )
     return weights.astype("float32")
 

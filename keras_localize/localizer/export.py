@@ -1,31 +1,39 @@
 """A trained localizer for serving, where no keras_localize is installed."""
 
-import os
-import pathlib
-import tempfile
+from pathlib import Path
+from typing import Literal
 
 import keras
 from keras import ops
 
-from keras_localize.boxes import clip, from_square
+from keras_localize import types
+from keras_localize.checks import check_choice
+from keras_localize.files import replacing
 from keras_localize.layers.pad_to_square import PadToSquare
 from keras_localize.localizer.localizer import Localizer
+from keras_localize.localizer.predictions import class_probabilities, to_original
 
 FORMATS = ("tf_saved_model", "onnx", "litert", "openvino", "torch")
 
 
-def export_localizer(localizer, path, format="tf_saved_model"):
+def export_localizer(
+    localizer: Localizer,
+    path: types.Path,
+    format: Literal[
+        "tf_saved_model", "onnx", "litert", "openvino", "torch"
+    ] = "tf_saved_model",
+) -> None:
     """Writes a localizer for serving, where no `keras_localize` is installed.
 
-    `"tf_saved_model"` holds all the way from a picture to its box. Its endpoint
-    `serve` takes one RGB picture of any size, `(H, W, 3)` uint8, and gives a dict:
-    `"box"` (4,) in pixels of that picture, clipped to it; where the model has labels,
+    `"tf_saved_model"` holds all the way from a image to its box. Its endpoint
+    `serve` takes one RGB image of any size, `(H, W, 3)` uint8, and gives a dict:
+    `"box"` (4,) in pixels of that image, clipped to it; where the model has labels,
     `"label"` (an int32 class id), `"score"` and `"scores"`; with a quality output,
     `"quality"`. Its endpoint `serve_squares`
     takes what the model takes, `(B, image_size, image_size, 3)` float32 in [0, 255],
     and gives what it gives.
 
-    The other formats cannot letterbox pictures of any size: they hold the model alone,
+    The other formats cannot letterbox images of any size: they hold the model alone,
     from squares `(1, image_size, image_size, 3)` to its outputs, as
     `keras.Model.export` writes them. Letterbox with `PadToSquare` before them and
     bring boxes back by `keras_localize.boxes.from_square`.
@@ -60,10 +68,7 @@ def export_localizer(localizer, path, format="tf_saved_model"):
         raise ValueError(
             f"`localizer` must be a Localizer. Received: {type(localizer).__name__}"
         )
-    if format not in FORMATS:
-        raise ValueError(
-            f"`format` must be one of {', '.join(FORMATS)}. Received: format={format!r}"
-        )
+    check_choice(format, FORMATS, "format")
     backend = keras.backend.backend()
     if format == "tf_saved_model" and backend != "tensorflow":
         raise ValueError(
@@ -71,20 +76,14 @@ def export_localizer(localizer, path, format="tf_saved_model"):
             "localizer and load it with KERAS_BACKEND=tensorflow. Received: the "
             f"backend {backend}"
         )
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside its place and moved there: no half export is ever seen.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export_") as folder:
-        # A format may ask for an ending.
-        written = pathlib.Path(folder) / path.name
+    with replacing(path) as unfinished:
         if format == "tf_saved_model":
-            _export_saved_model(localizer, written)
+            _export_saved_model(localizer, unfinished)
         else:
-            localizer.export(written, format=format, verbose=False)
-        _replace(written, path, folder)
+            localizer.export(str(unfinished), format=format, verbose=False)
 
 
-def _export_saved_model(localizer, path):
+def _export_saved_model(localizer: Localizer, path: Path) -> None:
     import tensorflow as tf
 
     side = localizer.image_size
@@ -93,35 +92,26 @@ def _export_saved_model(localizer, path):
         side, antialias=True, data_format="channels_last", dtype="uint8"
     )
 
-    def serve(picture):
-        size = ops.shape(picture)[:2]
-        square = ops.cast(letterbox(picture), "float32")
+    def serve(image):
+        size = ops.shape(image)[:2]
+        square = ops.cast(letterbox(image), "float32")
         if keras.config.image_data_format() == "channels_first":
             square = ops.transpose(square, (2, 0, 1))
-        found = {key: value[0] for key, value in localizer(square[None]).items()}
-        box = from_square(found["box"] * side, size, side, "xyxy")
-        answer = {"box": clip(box, "xyxy", size)}
-        if "label" in found:
-            scores = found["label"]
-            if localizer.num_classes == 1:
-                scores = ops.concatenate([1 - scores, scores])
+        outputs = {key: value[0] for key, value in localizer(square[None]).items()}
+        answer = {"box": to_original(outputs["box"], size, side)}
+        if "label" in outputs:
+            scores = class_probabilities(outputs["label"], localizer.class_names)
             answer["label"] = ops.cast(ops.argmax(scores), "int32")
             answer["score"] = ops.max(scores)
             answer["scores"] = scores
-        if "quality" in found:
-            answer["quality"] = found["quality"][0]
+        if "quality" in outputs:
+            answer["quality"] = outputs["quality"][0]
         return answer
 
-    picture = tf.TensorSpec((None, None, 3), "uint8", name="picture")
+    image = tf.TensorSpec((None, None, 3), "uint8", name="image")
     squares = tf.TensorSpec(localizer.inputs[0].shape, "float32", name="squares")
     archive = keras.export.ExportArchive()
     archive.track(localizer)
-    archive.add_endpoint("serve", serve, [picture])
+    archive.add_endpoint("serve", serve, [image])
     archive.add_endpoint("serve_squares", lambda x: localizer(x), [squares])
     archive.write_out(str(path), verbose=False)
-
-
-def _replace(written, path, folder):
-    if path.is_dir():
-        os.replace(path, pathlib.Path(folder) / "replaced")
-    os.replace(written, path)

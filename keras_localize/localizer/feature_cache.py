@@ -8,8 +8,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
-from keras_localize.localizer.mirror import mirror_boxes, mirror_images
+from keras_localize.boxes import flip
+from keras_localize.checks import check_positive_int
+from keras_localize.files import replacing
+from keras_localize.localizer.flipping import flip_images
 
 
 def cache_features(
@@ -65,8 +69,7 @@ def cache_features(
     >>> [x.shape for x in maps], targets["box"].shape
     ([(36, 8, 8, 8)], (36, 4))
     """
-    if not isinstance(views, int) or views < 1:
-        raise ValueError(f"`views` must be a positive integer. Received: views={views}")
+    check_positive_int(views, "views")
     count = len(batches) * views if hasattr(batches, "__len__") else None
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
@@ -116,8 +119,8 @@ def _rows(features, batch, mirror):
     weights = {key: np.asarray(value) for key, value in weights.items()}
     parts = [_flat(features, images, targets, weights)]
     if mirror:
-        targets = {**targets, "box": mirror_boxes(targets["box"])}
-        parts.append(_flat(features, mirror_images(images), targets, weights))
+        targets = {**targets, "box": ops.convert_to_numpy(flip(targets["box"]))}
+        parts.append(_flat(features, flip_images(images), targets, weights))
     return _concatenated(parts)
 
 
@@ -188,9 +191,8 @@ class _Folder:
         if header.exists():
             self._continue(rows, about, header)
         else:
-            temporary = header.with_suffix(".part")
-            temporary.write_text(json.dumps(about, indent=1))
-            temporary.replace(header)
+            with replacing(header) as unfinished:
+                unfinished.write_text(json.dumps(about, indent=1))
 
     def append(self, rows):
         for key, x in rows.items():

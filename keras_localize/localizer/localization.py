@@ -1,23 +1,31 @@
-"""What a localizer says of one picture."""
+"""The answer for one image."""
 
 from typing import NamedTuple
 
 
 class Localization(NamedTuple):
-    """Where the object is in a picture, and what it is.
+    """Where the object is in an image, and what it is.
+
+    Each attribute is `None` where the model does not predict it.
 
     Attributes:
-        label: class id; `None` where the model predicts boxes only.
-        class_name: its name; `None` where the model has no names.
-        score: probability of that class, in [0, 1]; `None` without a label.
-        box: `(x0, y0, x1, y1)`, floats in pixels of the original upright picture,
-            inside it.
-        quality: the IoU that the model expects of its own box, in [0, 1]; `None`
-            where the model has no such output.
+        label: class id.
+        class_name: the name of that class; `None` where the model has no names.
+        score: probability of that class, in [0, 1].
+        box: `(x0, y0, x1, y1)`, floats in pixels of the original upright image,
+            inside it; `None` where the model says that there is no object.
+        quality: the IoU that the model expects of its own box, in [0, 1].
+        scores: probabilities of all classes, in the order of their ids.
+        presence: probability that the image holds an object, in [0, 1].
+        outer_box: a box, in the same pixels, that holds the whole object with the
+            probability for which the model was calibrated.
     """
 
     label: int | None
     class_name: str | None
     score: float | None
-    box: tuple[float, float, float, float]
+    box: tuple[float, float, float, float] | None
     quality: float | None
+    scores: tuple[float, ...] | None = None
+    presence: float | None = None
+    outer_box: tuple[float, float, float, float] | None = None

@@ -1,68 +1,137 @@
-"""A rate that warms up, then falls to zero by the end of `fit`."""
+"""AdamW whose rate warms up, then falls to zero by the end of a `fit`."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_localize.types import Tensor
 
-@keras.saving.register_keras_serializable(package="keras_localize")
-class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
-    """Warm-up over an eighth of the steps, then half a cosine to zero.
+# On torch Keras has a faster class of its own behind the name `keras.optimizers.AdamW`.
+# It is given to that class alone and not to what derives from it.
+_AdamW: Any = type(keras.optimizers.AdamW())
+
+
+def one_cycle(step: Tensor, steps: Tensor) -> Tensor:
+    """Factor on the peak rate: a warm-up over an eighth of the steps, half a cosine.
 
     Args:
-        peak: the highest rate.
-        steps: length of the cycle; `None`, where it is not known: the rate stays at
-            its peak.
-        start: the optimizer's step at which the cycle begins.
+        step: how many steps are done, float32.
+        steps: length of the cycle, float32.
+
+    Returns:
+        A factor in [0, 1]: 0.1 at step 0, 1 after the warm-up, 0 at the end.
+    """
+    warmup = ops.maximum(ops.floor(steps / 8), 1.0)
+    rising = 0.1 + 0.9 * step / warmup
+    share = (step - warmup) / ops.maximum(steps - warmup, 1.0)
+    falling = 0.5 + 0.5 * ops.cos(math.pi * ops.clip(share, 0.0, 1.0))
+    return ops.where(step < warmup, rising, falling)
+
+
+@keras.saving.register_keras_serializable(package="keras_localize")
+class OneCycleAdamW(_AdamW):
+    """AdamW with one cycle of the learning rate (arXiv 1708.07120) over each `fit`.
+
+    Outside of a cycle `learning_rate` is the peak. It stays an ordinary variable: a
+    rate that you or a callback set is kept, and ends the cycle.
+
+    Args:
+        learning_rate: the peak rate.
+        **kwargs: of `keras.optimizers.AdamW`.
 
     Example:
 
-    >>> from keras_localize.localizer.one_cycle import OneCycle
-    >>> rate = OneCycle(1.0, steps=80)
-    >>> [round(float(rate(step)), 2) for step in (0, 5, 10, 45, 80)]
-    [0.1, 0.55, 1.0, 0.5, 0.0]
+    >>> from keras_localize.localizer.one_cycle import OneCycleAdamW
+    >>> optimizer = OneCycleAdamW(0.5)
+    >>> weight = keras.Variable([1.0])
+    >>> optimizer.build([weight])
+    >>> optimizer.start_cycle(steps=16)
+    >>> rates = []
+    >>> for _ in range(16):
+    ...     optimizer.apply([np.ones(1, "float32")])
+    ...     rates.append(float(keras.ops.convert_to_numpy(optimizer.learning_rate)))
+    >>> np.round(rates[:3], 3).tolist(), round(rates[-1], 3)
+    ([0.05, 0.275, 0.5], 0.006)
+    >>> optimizer.end_cycle()
+    >>> float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    0.5
     """
 
-    def __init__(self, peak, steps=None, start=0):
-        self.peak = peak
-        self.steps = steps
-        self.start = start
+    def __init__(self, learning_rate: float = 0.001, **kwargs: Any) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.peak = float(keras.ops.convert_to_numpy(self.learning_rate))
 
-    def __call__(self, step):
-        """The rate at a step of the optimizer, float32."""
-        if self.steps is None:
-            return ops.convert_to_tensor(self.peak, "float32")
-        done = ops.cast(step, "float32") - self.start
-        warmup = max(self.steps // 8, 1)
-        rising = 0.1 + 0.9 * done / warmup
-        share = (done - warmup) / max(self.steps - warmup, 1)
-        falling = 0.5 + 0.5 * ops.cos(math.pi * ops.clip(share, 0.0, 1.0))
-        return self.peak * ops.where(done < warmup, rising, falling)
+        # Variables, so that they are saved and restored with the optimizer's state.
+        def variable(value: float, name: str) -> keras.Variable:
+            return keras.Variable(value, trainable=False, dtype="float32", name=name)
 
-    def get_config(self):
-        """Every constructor argument."""
-        return {"peak": self.peak, "steps": self.steps, "start": self.start}
+        self.cycle_start = variable(0.0, "cycle_start")
+        self.cycle_steps = variable(0.0, "cycle_steps")
+        # The rate that the cycle has set: any other comes from somebody else.
+        self.cycle_rate = variable(self.peak, "cycle_rate")
+
+    def start_cycle(self, steps: int) -> None:
+        """Sets a cycle over the next `steps` steps, unless the rate was set by hand."""
+        if self._rate_is_own():
+            self.cycle_start.assign(ops.cast(self.iterations, "float32"))
+            self.cycle_steps.assign(float(steps))
+
+    def end_cycle(self) -> None:
+        """Ends the cycle; its rate becomes the peak again."""
+        if self._rate_is_own():
+            self.learning_rate = self.peak
+            self.cycle_rate.assign(self.peak)
+        self.cycle_steps.assign(0.0)
+
+    def apply(
+        self, grads: list[Tensor], trainable_variables: list[Any] | None = None
+    ) -> None:
+        """Sets the rate of this step, then takes it."""
+        done = ops.cast(self.iterations, "float32") - self.cycle_start
+        steps, rate, own = (
+            ops.convert_to_tensor(x)
+            for x in (self.cycle_steps, self.learning_rate, self.cycle_rate)
+        )
+        cycling = ops.logical_and(steps > 0, ops.equal(rate, own))
+        new = ops.where(cycling, self.peak * one_cycle(done, steps), rate)
+        self.cycle_rate.assign(ops.where(cycling, new, own))
+        self.learning_rate = new
+        super().apply(grads, trainable_variables)
+
+    def get_config(self) -> dict[str, Any]:
+        # The rate of this moment may be one of a cycle.
+        config = super().get_config()
+        return {**config, "learning_rate": self.peak} if self._rate_is_own() else config
+
+    def _rate_is_own(self) -> bool:
+        rates = [ops.convert_to_numpy(x) for x in (self.learning_rate, self.cycle_rate)]
+        return bool(rates[0] == rates[1])
 
 
-class SetCycle(keras.callbacks.Callback):
-    """Lays one cycle over the steps that `fit` is about to take.
+class OneCycle(keras.callbacks.Callback):
+    """Sets one cycle over the steps of a `fit`, whose number `fit` alone knows.
 
-    Only `fit` knows how many they are. The compiled step holds the old rate as a
-    constant of its graph, so it is made anew.
+    Args:
+        initial_epoch: the epoch at which this `fit` starts.
     """
 
-    def __init__(self, peak, initial_epoch=0):
+    def __init__(self, initial_epoch: int = 0) -> None:
         super().__init__()
-        self.peak = peak
         self.initial_epoch = initial_epoch
 
-    def on_train_begin(self, logs=None):
-        """Sets the rate of the model's optimizer."""
-        optimizer = self.model.optimizer
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         steps = self.params.get("steps")
+        # A stream of unknown length trains at the peak.
         if steps is not None:
-            steps *= max(self.params["epochs"] - self.initial_epoch, 1)
-        start = int(ops.convert_to_numpy(optimizer.iterations))
-        optimizer.learning_rate = OneCycle(self.peak, steps, start)
-        self.model.make_train_function(force=True)
+            epochs = max(self.params["epochs"] - self.initial_epoch, 1)
+            _one_cycle_of(self.model.optimizer).start_cycle(steps * epochs)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        _one_cycle_of(self.model.optimizer).end_cycle()
+
+
+def _one_cycle_of(optimizer: Any) -> OneCycleAdamW:
+    # In float16 Keras wraps the optimizer in one that scales the loss.
+    return getattr(optimizer, "inner_optimizer", optimizer)

@@ -1,35 +1,93 @@
-"""Targets that no localizer can learn are refused before the first step."""
+"""Targets in every form that Keras takes them in, and what is refused of them."""
+
+from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
-# Where a box may lie beyond the picture: the rounding of any honest conversion.
+# How far a box may lie beyond the image: the rounding of an honest conversion.
 _BORDER = 1e-3
 
 
-def check_targets(targets, sample_weight, num_classes):
-    """Looks at labels and boxes given as arrays.
+def match_targets(
+    targets: Any, sample_weight: Any, names: list[str]
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Targets and weights as dicts with exactly the given outputs.
+
+    Args:
+        targets: a dict by output, whose other entries are ignored; a list in the
+            order of `names`; or, for a single output, its array.
+        sample_weight: None; the same forms; or one array of weights for all outputs.
+            Outputs that a dict leaves out have weight 1.
+        names: names of the outputs that have targets.
+
+    Raises:
+        ValueError: where the target of an output is missing, or where a list has
+            another length.
+    """
+    targets = _by_name(targets, names, "y")
+    missing = [name for name in names if name not in targets]
+    if missing:
+        raise ValueError(
+            f"`y` must have a target for each of {', '.join(names)}. Received: "
+            f"{', '.join(map(str, targets)) or 'nothing'}"
+        )
+    matched = {name: targets[name] for name in names}
+    if sample_weight is None:
+        return matched, None
+    if not isinstance(sample_weight, (dict, list, tuple)):
+        return matched, dict.fromkeys(names, sample_weight)
+    weights = _by_name(sample_weight, names, "sample_weight")
+
+    def weight(name: str) -> Any:
+        if weights.get(name) is not None:
+            return weights[name]
+        # Keras wants weights for all outputs or for none.
+        target = matched[name]
+        return ops.ones(ops.shape(target)[:1], dtype="float32")
+
+    return matched, {name: weight(name) for name in names}
+
+
+def check_targets(
+    targets: dict[str, Any],
+    sample_weight: dict[str, Any] | None,
+    num_classes: int | None,
+) -> None:
+    """Checks labels and boxes that are given as arrays.
 
     Args:
         targets: dict that may hold `"label"` (class ids or one-hot) and `"box"`.
-        sample_weight: dict of weights or `None`. A box of weight 0 is not looked at:
-            a picture without a box may hold anything there.
-        num_classes: as in `build_localizer`.
+        sample_weight: dict of weights or `None`. A box of weight 0 is not checked:
+            an image without a box may hold anything there.
+        num_classes: how many classes the label output tells apart.
 
     Raises:
         ValueError: for class ids outside of `[0, num_classes)`, one-hot labels of
             another width, and boxes that are not `rel_xyxy`: not `(N, 4)`, not
             finite, outside of `[0, 1]` or with `x1 < x0` or `y1 < y0`.
     """
-    if not isinstance(targets, dict):
-        return
     if targets.get("label") is not None and num_classes is not None:
         _check_labels(_as_numpy(targets["label"]), num_classes)
     if targets.get("box") is not None:
-        weight = sample_weight.get("box") if isinstance(sample_weight, dict) else None
+        weight = None if sample_weight is None else sample_weight.get("box")
         _check_boxes(
             _as_numpy(targets["box"]), None if weight is None else _as_numpy(weight)
         )
+
+
+def _by_name(values: Any, names: list[str], argument: str) -> dict[str, Any]:
+    if isinstance(values, dict):
+        return values
+    if not isinstance(values, (list, tuple)):
+        values = [values]
+    if len(values) != len(names):
+        raise ValueError(
+            f"`{argument}` must be a dict with the keys {', '.join(names)}, or a list "
+            f"in this order. Received: {len(values)} for {len(names)} outputs"
+        )
+    return dict(zip(names, values))
 
 
 def _check_labels(labels, num_classes):
@@ -41,24 +99,22 @@ def _check_labels(labels, num_classes):
     if labels.ndim == 2 and labels.shape[1] not in (1, num_classes):
         raise ValueError(
             f"The targets' `label` must be class ids (N,) or one-hot (N, {num_classes})"
-            f" for num_classes={num_classes}. Received: shape {labels.shape}"
+            f". Received: shape {labels.shape}"
         )
     if labels.ndim == 2 and labels.shape[1] > 1:
         return
-    classes = max(num_classes, 2)  # one unit tells two classes apart
-    outside = ~((labels >= 0) & (labels < classes))
+    outside = ~((labels >= 0) & (labels < num_classes))
     if outside.any():
         raise ValueError(
-            f"The targets' `label` must be class ids in [0, {classes}) for "
-            f"num_classes={num_classes}. Received: {labels[outside][0]!s} at index "
-            f"{np.argmax(outside)}"
+            f"The targets' `label` must be class ids in [0, {num_classes}). Received: "
+            f"{labels[outside][0]!s} at index {np.argmax(outside)}"
         )
 
 
 def _check_boxes(boxes, weight):
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(
-            "The targets' `box` must be one box per picture, (N, 4). Received: shape "
+            "The targets' `box` must be one box per image, (N, 4). Received: shape "
             f"{boxes.shape}"
         )
     bad = {
@@ -74,7 +130,7 @@ def _check_boxes(boxes, weight):
             i = np.argmax(rows)
             raise ValueError(
                 "The targets' `box` must be rel_xyxy: (x0, y0, x1, y1) as fractions of "
-                "the square picture (keras_localize.boxes.convert and to_square get "
+                "the square image (keras_localize.boxes.convert and to_square get "
                 f"there). Received: {boxes[i].tolist()} at index {i}, {what}"
             )
 

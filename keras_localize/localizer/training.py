@@ -1,79 +1,73 @@
-"""How a localizer trains when nobody says how."""
+"""Training of a model with the outputs of a localizer."""
 
 import inspect
-from typing import NamedTuple
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
 from keras_localize.boxes import iou
-from keras_localize.localizer.label_loss import LabelCrossentropy
-from keras_localize.localizer.one_cycle import OneCycle, SetCycle
-from keras_localize.localizer.targets import check_targets
-from keras_localize.losses import BoxLoss
-from keras_localize.metrics import IoUMetric
+from keras_localize.localizer.class_names import count_classes
+from keras_localize.localizer.defaults import (
+    FROZEN,
+    Recipe,
+    default_losses,
+    default_metrics,
+    higher_is_better,
+)
+from keras_localize.localizer.heads import SingleClass
+from keras_localize.localizer.one_cycle import OneCycle, OneCycleAdamW
+from keras_localize.localizer.targets import check_targets, match_targets
+from keras_localize.types import Tensor
 
 
-class Recipe(NamedTuple):
-    """What differs between training heads alone and training a network."""
+class LocalizationModel(keras.Model):
+    """Base of the models that predict a `"label"` and a `"box"`.
 
-    peak_rate: float
-    label_smoothing: float
-
-
-FROZEN = Recipe(peak_rate=2e-3, label_smoothing=0.0)
-TRAINABLE = Recipe(peak_rate=1e-3, label_smoothing=0.1)
-
-
-@keras.saving.register_keras_serializable(package="keras_localize")
-class LocalizerHeads(keras.Model):
-    """A model with the outputs `"label"` and `"box"` that knows its own recipe.
-
-    `Localizer` is one whose input is pictures; `Localizer.split()` gives one whose
-    input is feature maps. A functional model: `LocalizerHeads(inputs, outputs)`.
+    A functional model whose outputs are a dict. `Localizer` takes images,
+    `LocalizerHeads` takes feature maps; both are trained in the same way.
     """
 
-    _cycles = False  # whether `fit` lays the rate of an automatic optimizer
+    _automatic = False  # whether `compile` chose the optimizer
+    _metrics_given: Any = None
 
     def compile(
         self,
-        optimizer="auto",
-        loss="auto",
-        loss_weights=None,
-        metrics="auto",
-        weighted_metrics=None,
-        **kwargs,
-    ):
-        """Configures training; without arguments, with the measured recipe.
+        optimizer: Literal["auto"] | str | keras.optimizers.Optimizer = "auto",
+        loss: Any = "auto",
+        loss_weights: Any = None,
+        metrics: Any = "auto",
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training. Without arguments: the default configuration.
 
         Args:
             optimizer: `"auto"`: AdamW with weight decay 0.01, gradients clipped to
-                norm 10 and a rate that each `fit` lays over its steps as one cycle:
-                a warm-up to 2e-3, then half a cosine to zero. Where the backbone is
-                trainable the peak is 1e-3: pretrained weights move less.
+                norm 10, and a learning rate that goes through one cycle in each
+                `fit`: a warm-up to 2e-3, then half a cosine to zero. Where the
+                backbone is trainable the peak is 1e-3. Outside of `fit` the rate is
+                the peak. A rate that you set, or that a callback sets, stays: from
+                then on there is no cycle.
             loss: `"auto"`: cross-entropy for the label (class ids or one-hot), where
                 the backbone is trainable with label smoothing 0.1 (not for a single
                 sigmoid unit), and `BoxLoss` (5 L1 + 2 GIoU) for the box. A dict may
-                name one output only: the other keeps its own.
-            loss_weights: as in Keras; by default both count 1.
+                name some of the outputs only: the others keep their default.
+            loss_weights: as in Keras; by default every loss counts 1.
             metrics: `"auto"`: accuracy for the label, IoU and mean squared error
-                for the box, as weighted metrics, so that a picture without a box
-                (box weight 0) counts in none of them. Given `metrics` or
-                `weighted_metrics`, these alone are used.
+                for the box, as weighted metrics, so that an image without a box
+                (box weight 0) does not count. Given `metrics` or `weighted_metrics`,
+                these alone are used.
             weighted_metrics: as in Keras.
             **kwargs: every other argument of `keras.Model.compile`.
         """
-        outputs = dict(zip(self.output_names, self.outputs))
-        self._cycles = isinstance(optimizer, str) and optimizer == "auto"
-        if self._cycles:
-            optimizer = keras.optimizers.AdamW(
-                OneCycle(self._recipe().peak_rate), weight_decay=0.01, clipnorm=10.0
+        outputs = self._named_outputs()
+        self._automatic = isinstance(optimizer, str) and optimizer == "auto"
+        if self._automatic:
+            optimizer = OneCycleAdamW(
+                self._recipe().peak_rate, weight_decay=0.01, clipnorm=10.0
             )
-        defaults = {"box": BoxLoss()}
-        if "label" in outputs:
-            binary = outputs["label"].shape[-1] == 1
-            smoothing = 0.0 if binary else self._recipe().label_smoothing
-            defaults["label"] = LabelCrossentropy(smoothing)
+        defaults = default_losses(outputs, self._count_classes(), self._recipe())
         if isinstance(loss, str) and loss == "auto":
             loss = defaults
         elif isinstance(loss, dict):
@@ -81,106 +75,133 @@ class LocalizerHeads(keras.Model):
         if isinstance(metrics, str) and metrics == "auto":
             metrics = None
             if weighted_metrics is None:
-                weighted_metrics = _default_metrics(outputs)
+                weighted_metrics = default_metrics(outputs, self._count_classes())
+        self._metrics_given = [metrics, weighted_metrics]
         super().compile(
             optimizer=optimizer,
             loss=loss,
-            loss_weights=loss_weights,
+            loss_weights=_every_loss_weight(loss, loss_weights),
             metrics=metrics,
             weighted_metrics=weighted_metrics,
             **kwargs,
         )
 
-    def fit(self, *args, **kwargs):
-        """`keras.Model.fit`, after a look at targets that are given as arrays.
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """`keras.Model.fit`, after a check of targets that are given as arrays.
 
-        With the automatic optimizer its rate goes through one cycle.
+        Targets and weights are dicts by output, or lists in the order of
+        `output_names`; those that the model has no output for are ignored. Callbacks
+        that monitor an IoU or an accuracy need no `mode=`.
 
         Raises:
             ValueError: for class ids out of range and boxes that are not `rel_xyxy`,
-                in `y` or `validation_data`. Datasets are streams, not looked at: there
-                an id out of range makes the label's loss NaN.
+                in `y` or `validation_data`. Datasets are streams and not checked:
+                there an id out of range makes the label's loss NaN.
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         self._check_targets(given.get("y"), given.get("sample_weight"))
         if isinstance(given.get("validation_data"), (tuple, list)):
             self._check_targets(*given["validation_data"][1:])
-        if self._cycles:
-            cycle = SetCycle(self._recipe().peak_rate, given.get("initial_epoch", 0))
-            callbacks = given.get("callbacks") or []
-            if isinstance(callbacks, keras.callbacks.CallbackList):
-                callbacks.append(cycle)
-            else:
-                given["callbacks"] = [cycle, *keras.tree.flatten(callbacks)]
+        callbacks = given.get("callbacks")
+        own = [OneCycle(given.get("initial_epoch", 0))] if self._automatic else []
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            self._set_modes(callbacks.callbacks)
+            for callback in own:
+                callbacks.append(callback)
+        else:
+            callbacks = keras.tree.flatten(callbacks) if callbacks else []
+            self._set_modes(callbacks)
+            given["callbacks"] = [*own, *callbacks]
         return super().fit(**given)
 
-    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
-        """`keras.Model.evaluate`, after the same look at the targets as `fit`."""
-        self._check_targets(y, sample_weight)
-        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.evaluate`, after the check of the targets that `fit` makes."""
+        given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
+        self._check_targets(given.get("y"), given.get("sample_weight"))
+        options = given.pop("kwargs", {})
+        return super().evaluate(**given, **options)
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        """The compiled losses; with a quality output, its own on top.
+        self,
+        x: Tensor = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The compiled losses of all outputs.
 
-        The quality's target is the IoU of the predicted box, detached; it counts by
-        the weight of the box. Nobody has to supply it, so Keras must not ask for it.
+        The target of the quality is the IoU of the predicted box, detached; its
+        weight is that of the box. Nobody has to supply it.
         """
-        if not _has_quality(y_pred):
-            return super().compute_loss(x, y, y_pred, sample_weight, training)
-        judged, quality = _without_quality(y_pred)
-        loss = super().compute_loss(x, y, judged, sample_weight, training)
-        truth = iou(y["box"], ops.stop_gradient(y_pred["box"]))
-        error = keras.losses.binary_crossentropy(truth[:, None], quality)
-        if sample_weight is not None and sample_weight.get("box") is not None:
-            error = error * ops.cast(sample_weight["box"], error.dtype)
-        return loss + ops.mean(error)
+        y, sample_weight = match_targets(y, sample_weight, self._targets())
+        if "quality" in y_pred:
+            truth = iou(y["box"], ops.stop_gradient(y_pred["box"]))
+            y = {**y, "quality": truth[:, None]}
+            if sample_weight is not None:
+                sample_weight = {**sample_weight, "quality": sample_weight["box"]}
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """The compiled metrics, on the outputs that have a truth."""
-        if _has_quality(y_pred):
-            y_pred, _ = _without_quality(y_pred)
+    def compute_metrics(
+        self, x: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """The compiled metrics of the outputs that have targets."""
+        y, sample_weight = match_targets(y, sample_weight, self._targets())
+        y_pred = {name: y_pred[name] for name in y}
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was given; an automatic optimizer stays automatic."""
         config = super().get_compile_config()
-        return {**config, "optimizer": "auto"} if self._cycles else config
+        return {**config, "optimizer": "auto"} if self._automatic else config
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was: it evaluates and goes on training."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
-    def _recipe(self):
+    def _recipe(self) -> Recipe:
         return FROZEN
 
-    def _check_targets(self, targets, sample_weight=None):
-        outputs = dict(zip(self.output_names, self.outputs))
-        classes = outputs["label"].shape[-1] if "label" in outputs else None
-        check_targets(targets, sample_weight, classes)
+    def _named_outputs(self) -> dict[str, Tensor]:
+        return dict(zip(self.output_names, self.outputs))
+
+    def _targets(self) -> list[str]:
+        """Names of the outputs that the user has targets for."""
+        return [name for name in self.output_names if name != "quality"]
+
+    def _count_classes(self) -> int | None:
+        outputs = self._named_outputs()
+        if "label" not in outputs:
+            return None
+        if isinstance(self.get_layer("label"), SingleClass):
+            return 1
+        return count_classes(outputs["label"].shape[-1], None)
+
+    def _check_targets(self, targets: Any, sample_weight: Any = None) -> None:
+        if targets is not None:
+            matched = match_targets(targets, sample_weight, self._targets())
+            check_targets(*matched, self._count_classes())
+
+    def _set_modes(self, callbacks: list[keras.callbacks.Callback]) -> None:
+        """Tells callbacks of Keras the direction of metrics that it does not know."""
+        for callback in callbacks:
+            if getattr(callback, "mode", None) == "auto" and higher_is_better(
+                getattr(callback, "monitor", ""), self.output_names, self._metrics_given
+            ):
+                callback.mode = "max"
 
 
-def _has_quality(y_pred):
-    return isinstance(y_pred, dict) and "quality" in y_pred
+@keras.saving.register_keras_serializable(package="keras_localize")
+class LocalizerHeads(LocalizationModel):
+    """The heads of a localizer as a model on feature maps, from `Localizer.split`.
+
+    A functional model: `LocalizerHeads(inputs, outputs)`.
+    """
 
 
-def _without_quality(y_pred):
-    judged = {key: value for key, value in y_pred.items() if key != "quality"}
-    return judged, y_pred["quality"]
-
-
-def _default_metrics(outputs):
-    # Keras prefixes the names with the output's only where several have metrics
-    # (the quality, which has no metrics, does not count).
-    prefix = "" if "label" in outputs else "box_"
-    metrics = {
-        "box": [
-            IoUMetric(name=f"{prefix}iou"),
-            keras.metrics.MeanSquaredError(name=f"{prefix}mse"),
-        ]
-    }
-    if "label" in outputs:
-        metrics["label"] = ["accuracy"]
-    return metrics
+def _every_loss_weight(loss: Any, loss_weights: Any) -> Any:
+    """Weights for all losses of a dict; those that were not given are 1."""
+    if isinstance(loss, dict) and isinstance(loss_weights, dict):
+        return {**dict.fromkeys(loss, 1.0), **loss_weights}
+    return loss_weights

@@ -1,5 +1,6 @@
 """The dataset: records, splits, and batches that are the same on every road."""
 
+import json
 import os
 import pickle
 from collections import Counter
@@ -22,7 +23,7 @@ def tiny(count=11, classes=3, **options):
     """Pictures of one colour each: (10 * i, ...), every fifth without a box."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(20, 60, (count, 2))
-    images = [np.full((h, w, 3), 10 * i, "uint8") for i, (h, w) in enumerate(sizes)]
+    images = [np.full((h, w, 3), 10 * i % 256, "uint8") for i, (h, w) in enumerate(sizes)]
     low, high = rng.uniform(0, 0.4, (count, 2)), rng.uniform(0.5, 1, (count, 2))
     weights = (np.arange(count) % 5 != 4).astype(float)
     return LocalizationDataset(
@@ -89,6 +90,14 @@ def test_sizes_are_read_from_files_turned_upright(tmp_path):
         ({"boxes": [[0, 0, 1, 1], [0.5, 0, np.nan, 1]]}, "second"),
         ({"labels": [0, 2]}, r"`labels` must lie in \[0, 2\).*Received: 2"),
         ({"labels": [0.0, 1.0]}, "2 integers"),
+        ({"labels": [0, -1]}, r"-1 is for images of `presence` 0.*-1 for second"),
+        ({"presence": [1, 0]}, "`labels` must be -1 where.*second"),
+        ({"presence": [1, 0.5]}, r"`presence` must be 2 values 0 or 1.*0\.5"),
+        ({"presence": [1]}, "`presence` must be 2 values"),
+        (
+            {"presence": [1, 0], "labels": [0, -1], "weights": [1, 1]},
+            "`weights` must be 0 where.*second",
+        ),
         ({"weights": [1, -1]}, "`weights`"),
         ({"weights": [1]}, "`weights`"),
         ({"names": ["same", "same"]}, "repeated: .'same'"),
@@ -143,6 +152,52 @@ def test_split_is_stratified_and_does_not_depend_on_order(
     assert set(split(np.array(shuffled, int))[1].names) == set(share.names)
 
 
+def with_negatives(count=11, every=4):
+    """`tiny`, but every fourth image holds no object."""
+    dataset = tiny(count)
+    presence = np.arange(count) % every != 1
+    return LocalizationDataset(
+        dataset.images,
+        dataset.boxes,
+        np.where(presence, dataset.labels, -1),
+        dataset.class_names,
+        np.where(presence, dataset.weights, 0),
+        presence=presence,
+    )
+
+
+def test_images_without_an_object():
+    dataset = with_negatives()
+    assert dataset.presence.dtype == "float32"
+    assert np.flatnonzero(dataset.presence == 0).tolist() == [1, 5, 9]
+    record = dataset[1]
+    assert (record.presence, record.label, record.class_name) == (0, -1, None)
+    assert record.weight == 0 and record.box.tolist() == [0, 0, 0, 0]
+    assert dataset[0].presence == 1
+    assert dataset[4:7].presence.tolist() == [1, 0, 1]
+    summary = dataset.summary()
+    counts = (summary.with_box, summary.without_box, summary.negatives)
+    assert counts == (7, 1, 3) and sum(summary.classes.values()) == 8
+    assert "7 with a box, 1 without, 3 without an object" in str(summary)
+    by_default = LocalizationDataset(
+        [np.zeros((4, 4, 3), "uint8")] * 2,
+        [[0, 0, 1, 1]] * 2,
+        [0, -1],
+        ["a"],
+        presence=[1, 0],
+    )
+    assert by_default.weights.tolist() == [1, 0]
+    assert by_default.boxes.tolist() == [[0, 0, 1, 1], [0, 0, 0, 0]]
+
+
+def test_images_without_an_object_are_split_like_a_class():
+    dataset = with_negatives(60, every=3)
+    for fraction in (0.1, 0.25, 0.5):
+        rest, share = dataset.split(fraction)
+        assert abs(np.sum(share.presence == 0) - 20 * fraction) < 1
+        assert np.sum(rest.presence == 0) + np.sum(share.presence == 0) == 20
+
+
 def test_split_depends_on_the_seed():
     dataset = make_synthetic(60, num_classes=2, max_side=96)
     assert dataset.split(0.3, 1)[1].names == dataset.split(0.3, 1)[1].names
@@ -160,7 +215,7 @@ def test_summary_of_whole_and_part():
     assert summary.found == summary.images + sum(map(len, summary.skipped.values()))
     assert summary.classes == {"class 0": 4, "class 1": 4, "class 2": 3}
     text = str(summary)
-    assert "11 pictures of 13 found" in text and "skipped: 2 bad (x, y)" in text
+    assert "11 images of 13 found" in text and "skipped: 2 bad (x, y)" in text
     part = dataset[:5].summary()
     assert part.handled == {"odd": ("00000001",)} and part.skipped == {}
     assert part.found == part.images == 5
@@ -169,13 +224,15 @@ def test_summary_of_whole_and_part():
 def test_saved_and_loaded(tmp_path):
     whole = make_synthetic(9, directory=tmp_path / "bilder ü", max_side=96)
     told = {"handled": {"odd": [whole.names[0]]}, "skipped": {"bad": ["x"]}}
+    presence = np.arange(9) != 3
     dataset = LocalizationDataset(
         whole.images,
         whole.boxes,
-        whole.labels,
+        np.where(presence, whole.labels, -1),
         whole.class_names,
         (np.arange(9) % 4 != 3) / 3,
         whole.image_sizes,
+        presence=presence,
         names=whole.names,
         found=12,
         **told,
@@ -184,13 +241,19 @@ def test_saved_and_loaded(tmp_path):
     file.write_text("before")
     dataset.save(file)
     again = LocalizationDataset.load(file)
-    for attribute in ("boxes", "labels", "weights", "image_sizes"):
+    for attribute in ("boxes", "labels", "weights", "image_sizes", "presence"):
         first, second = getattr(dataset, attribute), getattr(again, attribute)
         assert np.array_equal(first, second) and first.dtype == second.dtype
     assert again.images == dataset.images and again.names == dataset.names
     assert again.class_names == dataset.class_names
     assert again.summary() == dataset.summary()
     assert sorted(x.name for x in tmp_path.iterdir()) == ["bilder ü", "set.json"]
+    # Files of before there was `presence`.
+    content = json.loads(file.read_text())
+    del content["presence"]
+    content["labels"][3] = 0
+    file.write_text(json.dumps(content))
+    assert LocalizationDataset.load(file).presence.tolist() == [1] * 9
     with pytest.raises(ValueError, match="`images` must be paths"):
         tiny().save(tmp_path / "arrays.json")
     for text in ("", "[]", "{}", '{"images": 3}', file.read_text()[:-9]):

@@ -1,0 +1,79 @@
+"""Figures of localizations, in NumPy: columns over images, their means, intervals.
+
+A column holds one number for each image, NaN where the image does not count. Every
+figure that is a mean is declared in `columns` and nowhere else.
+"""
+
+import numpy as np
+
+_MAX_BOX_ACC_THRESHOLDS = (0.3, 0.5, 0.7)
+_DRAWS = 1000
+
+
+def columns(
+    iou: np.ndarray, right: np.ndarray, quality: np.ndarray, covered: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The columns whose means are the figures of boxes and labels.
+
+    Args:
+        iou: (N,) IoU of the boxes, NaN for images without a true box.
+        right: (N,) 1 where the label is right, 0 where it is wrong, else NaN.
+        quality: (N,) the quality that was predicted, NaN where none was.
+        covered: (N,) 1 where the outer box holds the true one, 0 where not, else NaN.
+    """
+
+    def at_least(threshold: float) -> np.ndarray:
+        return np.where(np.isnan(iou), np.nan, iou >= threshold)
+
+    thresholds = [at_least(threshold) for threshold in _MAX_BOX_ACC_THRESHOLDS]
+    return {
+        "mean_iou": iou,
+        "iou_50": at_least(0.5),
+        "iou_75": at_least(0.75),
+        "max_box_acc": np.mean(thresholds, axis=0),
+        "label_accuracy": right,
+        "top1_localization": at_least(0.5) * np.where(np.isnan(right), 1.0, right),
+        "quality_error": np.abs(quality - iou),
+        "coverage": covered,
+    }
+
+
+def mean(column: np.ndarray) -> float:
+    """Mean over the images that count; NaN where none does."""
+    counted = column[~np.isnan(column)]
+    return float(counted.mean()) if len(counted) else float("nan")
+
+
+def bootstrap(column: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean: percentiles over images drawn with replacement."""
+    counted = column[~np.isnan(column)]
+    if not len(counted):
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(0)
+    draws = (rng.integers(0, len(counted), len(counted)) for _ in range(_DRAWS))
+    means = [counted[drawn].mean() for drawn in draws]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's correlation over the images where both count; NaN where there is none."""
+    both = ~np.isnan(a) & ~np.isnan(b)
+    a, b = a[both], b[both]
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Area under the ROC curve: P(positive > negative), ties counted by half."""
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, "left")
+    not_above = np.searchsorted(ordered, positive, "right")
+    return float((below + not_above).mean() / 2 / len(negative))
+
+
+def fpr95(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Share of the negatives at the threshold that 95% of the positives reach."""
+    threshold = np.quantile(positive, 0.05, method="lower")
+    return float((negative >= threshold).mean())

@@ -1,0 +1,106 @@
+"""The factory: from a backbone to a localizer."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import keras
+
+from keras_localize.localizer.class_names import ClassNames
+from keras_localize.localizer.features import extract_features
+from keras_localize.localizer.localizer import Localizer
+from keras_localize.localizer.preprocessing import preprocessing_for
+from keras_localize.types import Tensor
+
+
+def build_localizer(
+    backbone: keras.Model | keras.Layer,
+    num_classes: int | None,
+    *,
+    class_names: ClassNames | None = None,
+    image_size: int | None = None,
+    head: Literal["spatial", "pooled", "flatten"] | keras.Layer = "spatial",
+    feature_layers: Sequence[str | Tensor] | str | None = None,
+    preprocessing: Literal["auto"] | keras.Layer | None = "auto",
+    dropout: float = 0.2,
+    quality: bool = False,
+    trainable_backbone: bool = False,
+    name: str = "localizer",
+) -> Localizer:
+    """Turns an image model into one that also says where the object is.
+
+    Args:
+        backbone: an image model without its top (`include_top=False`, no pooling):
+            from `keras.applications`, from KerasHub, or your own: functional,
+            sequential or subclassed. Its weights are shared, not copied, and it is
+            frozen unless `trainable_backbone`.
+        num_classes: number of classes; `None` for a box without a label.
+        class_names: the names of the classes, kept with the model: a list, or a
+            dict from class id to name. One name is a data set with one class: it is
+            the answer for every image. `num_classes=1` with two names, or without
+            names, is one sigmoid unit between the class ids 0 and 1.
+        image_size: side of the square images in pixels; needed where the
+            backbone takes any size, and for a subclassed one.
+        head: design of the box head: a `kind` of `LocalizationHead`, or a layer
+            that turns the list of feature maps into `(B, 4)` `rel_xyxy`.
+        feature_layers: names (or outputs) of the backbone's layers that feed the
+            box head; `None`: the last maps of the three coarsest strides.
+        preprocessing: `"auto"`: the scaling that the backbone was trained with
+            becomes part of the model, unless it holds one already; a layer from
+            [0, 255] pixels to what the backbone takes; or `None`.
+        dropout: rate before the label layer, in [0, 1).
+        quality: whether the model also predicts the IoU of its own box.
+        trainable_backbone: whether the backbone trains from the start.
+        name: the model's name.
+
+    Returns:
+        A `Localizer`: RGB images `(B, image_size, image_size, 3)` in [0, 255] to
+        `{"label": (B, num_classes), "box": (B, 4)}`, probabilities and `rel_xyxy`,
+        with `quality` also `"quality": (B, 1)`, all float32.
+
+    Raises:
+        ValueError: for a backbone with a top or a fixed input that is not square, a
+            missing or contradicting `image_size`, an unknown head or layer name, a
+            number of classes that is not positive, names that are not as many.
+
+    Example:
+
+    >>> backbone = keras.applications.MobileNet(
+    ...     alpha=0.25, include_top=False, weights=None, input_shape=(64, 64, 3)
+    ... )
+    >>> localizer = keras_localize.build_localizer(backbone, 37)
+    >>> outputs = localizer(np.zeros((2, 64, 64, 3)))
+    >>> tuple(outputs["label"].shape), tuple(outputs["box"].shape)
+    ((2, 37), (2, 4))
+    """
+    extractor, num_maps, image_size = extract_features(
+        backbone, image_size, feature_layers
+    )
+    if isinstance(preprocessing, str):
+        if preprocessing != "auto":
+            raise ValueError(
+                "`preprocessing` must be 'auto', a layer or None. Received: "
+                f"preprocessing={preprocessing!r}"
+            )
+        preprocessing, known = preprocessing_for(backbone)
+        if not known:
+            warnings.warn(
+                f"The scaling that {backbone.name!r} needs is not known, so it "
+                "receives pixels in [0, 255]. Pass `preprocessing=` a layer that scales "
+                "them, or `preprocessing=None` if this is right.",
+                UserWarning,
+                stacklevel=2,
+            )
+    extractor.trainable = trainable_backbone
+    return Localizer(
+        extractor,
+        num_classes,
+        num_maps=num_maps,
+        image_size=image_size,
+        class_names=class_names,
+        head=head,
+        preprocessing=preprocessing,
+        dropout=dropout,
+        quality=quality,
+        name=name,
+    )

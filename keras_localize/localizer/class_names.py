@@ -1,0 +1,72 @@
+"""How many classes a label output tells apart, and what they are called."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_localize.checks import check_positive_int
+
+ClassNames = Sequence[str] | Mapping[int, str]
+
+
+def count_classes(units: int, class_names: Sequence[str] | None) -> int:
+    """Number of classes that a label output of `units` units tells apart.
+
+    One unit is a sigmoid between two classes, unless a single name says that there is
+    one class only.
+    """
+    if units == 1 and (class_names is None or len(class_names) == 2):
+        return 2
+    return units
+
+
+def check_num_classes(num_classes: Any) -> int | None:
+    """`num_classes` as an int or None; ValueError for anything else."""
+    return (
+        None if num_classes is None else check_positive_int(num_classes, "num_classes")
+    )
+
+
+def check_class_names(
+    num_classes: int | None, class_names: ClassNames | None
+) -> tuple[str, ...] | None:
+    """`class_names` as a tuple in the order of the ids, or None.
+
+    Raises:
+        ValueError: for what is neither a list of different names nor a dict from id
+            to name, ids that are not 0 to N - 1, or another number of names.
+    """
+    if class_names is None:
+        return None
+    if isinstance(class_names, Mapping):
+        class_names = _in_order(class_names)
+    if isinstance(class_names, str) or not isinstance(
+        class_names, (Sequence, np.ndarray)
+    ):
+        raise ValueError(
+            "`class_names` must be a list of names or a dict from class id to name. "
+            f"Received: class_names={class_names!r}"
+        )
+    names = tuple(str(name) for name in class_names)
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ValueError(
+            f"`class_names` must differ from each other. Received {repeated[0]!r} twice"
+        )
+    allowed = (1, 2) if num_classes == 1 else (num_classes,)
+    if num_classes is not None and len(names) not in allowed:
+        raise ValueError(
+            f"`class_names` must be {' or '.join(map(str, allowed))} names for "
+            f"num_classes={num_classes}. Received: {len(names)} names"
+        )
+    return names
+
+
+def _in_order(names: Mapping[int, str]) -> list[str]:
+    if sorted(names, key=str) != sorted(range(len(names)), key=str):
+        raise ValueError(
+            f"`class_names` must have the ids 0 to {len(names) - 1} as keys. Received: "
+            f"class_names={dict(names)!r}"
+        )
+    return [names[label] for label in range(len(names))]

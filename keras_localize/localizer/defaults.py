@@ -1,0 +1,78 @@
+"""The default training configuration: losses, metrics, and the optimizer's rate."""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_localize.localizer.label_loss import LabelCrossentropy
+from keras_localize.losses import BoxLoss
+from keras_localize.metrics import IoUMetric
+from keras_localize.types import Tensor
+
+
+class Recipe(NamedTuple):
+    """What differs between training the heads alone and training a network."""
+
+    peak_rate: float
+    label_smoothing: float
+
+
+FROZEN = Recipe(peak_rate=2e-3, label_smoothing=0.0)
+TRAINABLE = Recipe(peak_rate=1e-3, label_smoothing=0.1)
+
+
+def default_losses(
+    outputs: dict[str, Tensor], num_classes: int | None, recipe: Recipe
+) -> dict[str, keras.losses.Loss]:
+    """The loss of each output.
+
+    Args:
+        outputs: the symbolic outputs by name.
+        num_classes: how many classes the label output tells apart.
+        recipe: for its label smoothing; one unit does without.
+    """
+    losses: dict[str, keras.losses.Loss] = {"box": BoxLoss()}
+    if "label" in outputs:
+        smoothing = recipe.label_smoothing if outputs["label"].shape[-1] > 1 else 0.0
+        losses["label"] = LabelCrossentropy(smoothing, num_classes=num_classes)
+    if "quality" in outputs:
+        losses["quality"] = keras.losses.BinaryCrossentropy()
+    return losses
+
+
+def default_metrics(names: Collection[str], num_classes: int | None) -> dict[str, Any]:
+    """The weighted metrics of each output."""
+    # Keras prefixes the names with the output's only where several outputs have
+    # metrics.
+    prefix = "" if "label" in names else "box_"
+    metrics: dict[str, Any] = {
+        "box": [
+            IoUMetric(name=f"{prefix}iou"),
+            keras.metrics.MeanSquaredError(name=f"{prefix}mse"),
+        ]
+    }
+    if "label" in names:
+        # By the word "accuracy" Keras takes one unit for a sigmoid of two classes.
+        single = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        metrics["label"] = [single if num_classes == 1 else "accuracy"]
+    return metrics
+
+
+def higher_is_better(name: str, names: Collection[str], metrics: Any) -> bool:
+    """Whether a logged value rises as the model improves.
+
+    Args:
+        name: as in the logs, with or without `val_` and the output's name.
+        names: names of the outputs.
+        metrics: what `compile` was given, in any nesting.
+    """
+    name = name.removeprefix("val_")
+    flat = keras.tree.flatten(metrics)
+    known = {metric.name for metric in flat if isinstance(metric, IoUMetric)}
+    known |= {"accuracy", *(metric.name for metric in flat if _is_accuracy(metric))}
+    return any(name in (metric, f"{n}_{metric}") for metric in known for n in names)
+
+
+def _is_accuracy(metric: Any) -> bool:
+    return isinstance(metric, keras.metrics.Metric) and metric.name.endswith("accuracy")

@@ -1,0 +1,273 @@
+"""From images of any kind to answers: everything that happens around `predict`.
+
+An option of inference is declared in `LocalizeOptions`, checked in `_resolve` and used
+in `_Pipeline`: all in this file. Whoever passes options on takes them by
+`Unpack[LocalizeOptions]`.
+"""
+
+import itertools
+import numbers
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_localize.checks import check_choice, check_positive_int
+from keras_localize.images import ImageError, crop, letterbox
+from keras_localize.localizer.flipping import flip_images
+from keras_localize.localizer.localization import Localization
+from keras_localize.localizer.predictions import (
+    average_flipped,
+    join_refined,
+    to_localizations,
+    to_original,
+)
+from keras_localize.localizer.refinement import out_of_windows, windows_around
+from keras_localize.localizer.sources import each_source
+
+# Decoding is done by C code that leaves Python's lock; more threads than this bring
+# little, because the prediction uses the cores too.
+_THREADS = 4
+_NAMED = 5
+
+
+class LocalizeOptions(TypedDict, total=False):
+    """The options of `Localizer.localize`, which describes them."""
+
+    flip_average: bool
+    refine: bool
+    on_error: Literal["raise", "skip"]
+    presence_threshold: float
+    verbose: Literal["auto", 0, 1, 2]
+
+
+_DEFAULTS: LocalizeOptions = {
+    "flip_average": False,
+    "refine": False,
+    "on_error": "raise",
+    "presence_threshold": 0.5,
+    "verbose": "auto",
+}
+
+
+class Localizes:
+    """The methods of `Localizer` that answer for images."""
+
+    def localize(
+        self, images: Any, batch_size: int = 32, **options: Unpack[LocalizeOptions]
+    ) -> list[Localization | None]:
+        """Finds the object in images of any size.
+
+        Args:
+            images: one image, a folder, or an iterable of these. An image is a
+                path, encoded bytes, an open binary file, a PIL image, or an array
+                (H, W, 3), uint8 or float in [0, 255]. A folder is read as by
+                `keras_localize.images.list_images`. A `LocalizationDataset` and an
+                array (N, H, W, 3) are iterables of images.
+            batch_size: how many images are predicted at a time.
+            flip_average: whether to predict for the horizontal flip of each image
+                too and to average (test-time augmentation): slightly better boxes
+                for twice the time.
+            refine: crop-and-refine inference: predict again on a square crop of 1.6
+                times the predicted box, at the image's own resolution. The box and
+                its quality are those of the crop, the label's probabilities the mean
+                of both. It helps where objects are small in their images and where
+                the model was trained on views of several sizes
+                (`RandomSquareView`); it costs a second prediction and a second
+                decoding.
+            on_error: for an image that cannot be read: `"raise"` an error, or
+                `"skip"` it: `None` stands in its place, and one warning counts and
+                names such images.
+            presence_threshold: where a model predicts whether there is an object:
+                below this probability the box is `None`.
+            verbose: 1: a progress bar; 0: none; 2: one line at the end; `"auto"`: a
+                progress bar in a terminal if there are several batches.
+
+        Returns:
+            A list of `Localization` in the order of the images, boxes in pixels of
+            the original images.
+
+        Raises:
+            ImageError: a ValueError that names the image that cannot be read.
+            ValueError: for a bad option, or a folder without images.
+            TypeError: for an unknown option.
+        """
+        answers = self.iter_localize(images, batch_size, **options)
+        return [answer for _, answer in answers]
+
+    def iter_localize(
+        self, images: Any, batch_size: int = 32, **options: Unpack[LocalizeOptions]
+    ) -> Iterator[tuple[Any, Localization | None]]:
+        """As `localize`, one answer at a time, for any number of images.
+
+        Images are read while earlier ones are predicted, and only a few batches are
+        in memory.
+
+        Args:
+            images: as in `localize`; iterables are read as far as needed.
+            batch_size: how many images are predicted at a time.
+            **options: those of `localize`.
+
+        Returns:
+            An iterator of `(source, Localization or None)` in the order of the
+            images, where `source` is the image as it was given (of a folder: the
+            path of the file).
+
+        Raises:
+            ImageError, ValueError, TypeError: as `localize`.
+        """
+        batch_size = check_positive_int(batch_size, "batch_size")
+        return _Pipeline(self, batch_size, _resolve(options)).run(images)
+
+
+class _Read(NamedTuple):
+    """One decoded image; `error` instead where it cannot be read."""
+
+    source: Any
+    square: np.ndarray | None
+    size: tuple[int, int] | None
+    error: ImageError | None = None
+
+
+class _Pipeline:
+    """Reads ahead, predicts in batches, answers in order."""
+
+    def __init__(self, localizer: Any, batch_size: int, options: dict[str, Any]):
+        self.localizer = localizer
+        self.batch_size = batch_size
+        self.flip_average = options["flip_average"]
+        self.refine = options["refine"]
+        self.skip = options["on_error"] == "skip"
+        self.threshold = options["presence_threshold"]
+        self.verbose = options["verbose"]
+
+    def run(self, images: Any) -> Iterator[tuple[Any, Localization | None]]:
+        sources, count = each_source(images)
+        skipped: list[str] = []
+        progress = self._progress(count)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            reads = _map_ahead(pool, self._read, sources, 2 * self.batch_size)
+            while batch := list(itertools.islice(reads, self.batch_size)):
+                good = [read for read in batch if read.error is None]
+                answers = iter(self._answer(good, pool) if good else [])
+                for read in batch:
+                    if read.error is not None:
+                        skipped.append(str(read.error))
+                    yield read.source, None if read.error else next(answers)
+                progress.add(len(batch))
+        if skipped:
+            shown = "; ".join(skipped[:_NAMED]) + ("; ..." if skipped[_NAMED:] else "")
+            warnings.warn(
+                f"{len(skipped)} images could not be read and were skipped: {shown}",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _read(self, source: Any) -> _Read:
+        try:
+            return _Read(source, *letterbox(source, self.localizer.image_size))
+        except ImageError as error:
+            if not self.skip:
+                raise
+            return _Read(source, None, None, error)
+
+    def _answer(
+        self, batch: list[_Read], pool: ThreadPoolExecutor
+    ) -> list[Localization]:
+        size = self.localizer.image_size
+        image_sizes = np.array([read.size for read in batch], "int32")
+        outputs = self._predict([read.square for read in batch])
+        boxes = ops.convert_to_numpy(to_original(outputs["box"], image_sizes, size))
+        if self.refine:
+            windows = windows_around(boxes, image_sizes, size)
+            sources = [read.source for read in batch]
+            crops = list(pool.map(crop, sources, windows, itertools.repeat(size)))
+            refined = self._predict(crops)
+            boxes = _inside(out_of_windows(refined["box"], windows), image_sizes)
+            outputs = _as_numpy(join_refined(outputs, refined))
+        return to_localizations(
+            outputs, boxes, self.localizer.class_names, self.threshold
+        )
+
+    def _predict(self, squares: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """The model's outputs for squares, averaged with those of their flips."""
+        # Few different batch sizes: each may be compiled anew.
+        count = min(self.batch_size, 1 << (len(squares) - 1).bit_length())
+        batch = np.stack([*squares, *[squares[-1]] * (count - len(squares))])
+        if keras.config.image_data_format() == "channels_first":
+            batch = batch.transpose(0, 3, 1, 2)
+        outputs = self.localizer.predict_on_batch(batch)
+        if self.flip_average:
+            flipped = self.localizer.predict_on_batch(flip_images(batch))
+            outputs = _as_numpy(average_flipped(outputs, flipped))
+        return {key: value[: len(squares)] for key, value in outputs.items()}
+
+    def _progress(self, count: int | None) -> Any:
+        verbose = self.verbose
+        if verbose == "auto":
+            several = count is None or count > self.batch_size
+            verbose = 1 if several and sys.stdout.isatty() else 0
+        return keras.utils.Progbar(count, verbose=verbose, unit_name="image")
+
+
+def _resolve(options: LocalizeOptions) -> dict[str, Any]:
+    """All options with their defaults, checked."""
+    unknown = [name for name in options if name not in _DEFAULTS]
+    if unknown:
+        raise TypeError(
+            f"localize() got an unexpected option {unknown[0]!r}; there are "
+            f"{', '.join(_DEFAULTS)}"
+        )
+    resolved: dict[str, Any] = {**_DEFAULTS, **options}
+    check_choice(resolved["on_error"], ("raise", "skip"), "on_error")
+    threshold = resolved["presence_threshold"]
+    if not isinstance(threshold, numbers.Real) or not 0 <= threshold <= 1:
+        raise ValueError(
+            "`presence_threshold` must be in [0, 1]. Received: "
+            f"presence_threshold={threshold!r}"
+        )
+    for name in ("flip_average", "refine"):
+        if not isinstance(resolved[name], (bool, np.bool_)):
+            raise ValueError(
+                f"`{name}` must be a bool. Received: {name}={resolved[name]!r}"
+            )
+    if resolved["verbose"] not in ("auto", 0, 1, 2):
+        raise ValueError(
+            '`verbose` must be "auto", 0, 1 or 2. Received: '
+            f"verbose={resolved['verbose']!r}"
+        )
+    return resolved
+
+
+def _map_ahead(
+    pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
+) -> Iterator:
+    """`map` in the pool's threads, in order, at most `ahead` items early."""
+    items, waiting = iter(items), deque()
+    try:
+        waiting.extend(
+            pool.submit(function, item) for item in itertools.islice(items, ahead)
+        )
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(
+                pool.submit(function, item) for item in itertools.islice(items, 1)
+            )
+    finally:  # an error, or nobody wants the rest
+        for future in waiting:
+            future.cancel()
+
+
+def _inside(boxes: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:
+    limits = image_sizes[:, [1, 0, 1, 0]]
+    return np.clip(boxes, 0, limits).astype("float32")
+
+
+def _as_numpy(outputs: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {key: ops.convert_to_numpy(value) for key, value in outputs.items()}

@@ -1,0 +1,154 @@
+"""From the outputs of a model to answers: the only place that decodes them.
+
+`localize`, the exports, the plots, the evaluation, the example and the benchmarks use
+these functions. Those on outputs compute with `keras.ops`, so that they also work
+inside the graph of an export.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from keras import ops
+
+from keras_localize.boxes import clip, flip, from_square
+from keras_localize.localizer.class_names import count_classes
+from keras_localize.localizer.localization import Localization
+from keras_localize.types import ArrayLike, ImageSize, Tensor
+
+
+def decode_predictions(
+    outputs: Mapping[str, ArrayLike],
+    image_sizes: ArrayLike,
+    image_size: int,
+    class_names: Sequence[str] | None = None,
+    presence_threshold: float = 0.5,
+) -> list[Localization]:
+    """The answers of any model that has a localizer's outputs.
+
+    `Localizer.localize` does all of it, from files to answers. This function serves
+    models of your own that were trained on letterboxed squares.
+
+    Args:
+        outputs: what `predict` gives for N letterboxed squares: a dict of `"box"`
+            (N, 4) `rel_xyxy` of the square and, where the model has them, `"label"`
+            (N, classes) probabilities (or (N, 1), the probability of the second of
+            two classes), `"quality"` (N, 1) and `"presence"` (N, 1).
+        image_sizes: (N, 2) integers, (height, width) of the original images in
+            pixels, as in `LocalizationDataset.image_sizes`.
+        image_size: side of the squares in pixels.
+        class_names: names in the order of the class ids.
+        presence_threshold: where the presence is below it, the box is `None`.
+
+    Returns:
+        A list of N `Localization`, boxes in pixels of the original images.
+
+    Raises:
+        ValueError: where `outputs` has no `"box"`, or the shapes do not fit.
+
+    Example:
+
+    >>> outputs = {"box": [[0.0, 0.25, 0.5, 0.75]], "label": [[0.1, 0.9]]}
+    >>> answers = keras_localize.decode_predictions(
+    ...     outputs, [(100, 200)], image_size=64, class_names=["cat", "dog"]
+    ... )
+    >>> answers[0].class_name, answers[0].box
+    ('dog', (0.0, 0.0, 100.0, 100.0))
+    """
+    if "box" not in outputs:
+        raise ValueError(
+            f'`outputs` must hold "box". Received: {", ".join(outputs) or "nothing"}'
+        )
+    arrays = {key: ops.convert_to_numpy(value) for key, value in outputs.items()}
+    sizes = np.asarray(image_sizes, "int32")
+    boxes = ops.convert_to_numpy(to_original(arrays["box"], sizes, image_size))
+    return to_localizations(arrays, boxes, class_names, presence_threshold)
+
+
+# --- outputs, as tensors or arrays with a leading axis ---
+
+
+def class_probabilities(label: Tensor, class_names: Sequence[str] | None) -> Tensor:
+    """The label output (..., units) as probabilities of all classes.
+
+    Where one unit tells two classes apart, it is the probability of the second one.
+    """
+    units = label.shape[-1]
+    if count_classes(units, class_names) == units:
+        return label
+    return ops.concatenate([1 - label, label], axis=-1)
+
+
+def to_original(boxes: Tensor, image_sizes: ImageSize, image_size: int) -> Tensor:
+    """Boxes (..., 4), `rel_xyxy` of squares, in pixels of the images, inside them."""
+    pixels = from_square(boxes * image_size, image_sizes, image_size, "xyxy")
+    return clip(pixels, "xyxy", image_sizes)
+
+
+def average_flipped(
+    outputs: Mapping[str, Tensor], flipped: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The mean of the outputs for images and for their horizontal flips."""
+    flipped = {**flipped, "box": flip(flipped["box"])}
+    return {key: ops.add(outputs[key], flipped[key]) / 2 for key in outputs}
+
+
+def join_refined(
+    first: Mapping[str, Tensor], refined: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """One answer from the whole image and from the crop around its box.
+
+    The box and its quality are those of the crop. The label's probabilities are the
+    mean of both; whether there is an object is seen on the whole image.
+    """
+    joined = {**first, **refined}
+    if "label" in first:
+        joined["label"] = ops.add(first["label"], refined["label"]) / 2
+    if "presence" in first:
+        joined["presence"] = first["presence"]
+    return joined
+
+
+def to_localizations(
+    outputs: Mapping[str, np.ndarray],
+    boxes: np.ndarray,
+    class_names: Sequence[str] | None,
+    presence_threshold: float,
+) -> list[Localization]:
+    """One `Localization` for each row of the outputs.
+
+    Args:
+        outputs: NumPy outputs of N images.
+        boxes: their boxes (N, 4) in pixels of the original images.
+        class_names: names in the order of the class ids, or None.
+        presence_threshold: as in `decode_predictions`.
+    """
+    scores = quality = presence = [None] * len(boxes)
+    if "label" in outputs:
+        probabilities = class_probabilities(outputs["label"], class_names)
+        scores = ops.convert_to_numpy(probabilities).tolist()
+    if "quality" in outputs:
+        quality = np.ravel(outputs["quality"]).tolist()
+    if "presence" in outputs:
+        presence = np.ravel(outputs["presence"]).tolist()
+    return [
+        _localization(*row, class_names, presence_threshold)
+        for row in zip(boxes.tolist(), scores, quality, presence, strict=True)
+    ]
+
+
+def _localization(box, scores, quality, presence, class_names, threshold):
+    label = class_name = score = None
+    if scores is not None:
+        label = int(np.argmax(scores))
+        score = scores[label]
+        class_name = class_names[label] if class_names else None
+    absent = presence is not None and presence < threshold
+    return Localization(
+        label=label,
+        class_name=class_name,
+        score=score,
+        box=None if absent else tuple(box),
+        quality=quality,
+        scores=None if scores is None else tuple(scores),
+        presence=presence,
+    )

@@ -1,0 +1,73 @@
+"""What a user calls "images", one image at a time."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from keras_localize.images import list_images
+
+
+def each_source(images: Any) -> tuple[Iterator[Any], int | None]:
+    """The images of anything that `localize` takes, and how many if that is known.
+
+    Raises:
+        ValueError: for a folder without images.
+    """
+    if _is_folder(images):
+        files = _files(images)
+        return iter(files), len(files)
+    if _is_one(images):
+        return iter([images]), 1
+    if hasattr(images, "image_sizes"):  # a LocalizationDataset
+        images = images.images
+    if not isinstance(images, Iterable):
+        raise ValueError(
+            "`images` must be an image, a folder, a dataset or an iterable of these. "
+            f"Received: {type(images).__name__}"
+        )
+    return _flat(images), _count(images)
+
+
+def _flat(images: Iterable[Any]) -> Iterator[Any]:
+    for one in images:
+        if _is_folder(one):
+            yield from _files(one)
+        elif _is_one(one):
+            yield one
+        else:
+            # A dataset or another list among them; text and bytes end above.
+            yield from each_source(one)[0]
+
+
+def _is_one(images: Any) -> bool:
+    """Whether this is a single image, readable or not."""
+    single = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)
+    if isinstance(images, single) or hasattr(images, "read"):
+        return True
+    shape = getattr(images, "shape", None)
+    if shape is not None:
+        return len(shape) != 4
+    return not isinstance(images, Iterable) and not hasattr(images, "image_sizes")
+
+
+def _is_folder(images: Any) -> bool:
+    return isinstance(images, (str, os.PathLike)) and os.path.isdir(images)
+
+
+def _files(folder: Any) -> list[Path]:
+    files = list_images(folder)
+    if not files:
+        raise ValueError(
+            f"`images` must hold images. Received: {folder}, a folder without any"
+        )
+    return files
+
+
+def _count(images: Any) -> int | None:
+    if not hasattr(images, "__len__"):
+        return None
+    plain = all(_is_one(one) and not _is_folder(one) for one in images)
+    return len(images) if plain else None
