@@ -46,7 +46,7 @@ def evaluate_localizer(
     >>> report.images, 0 <= report.mean_iou <= 1, sorted(report.per_class)
     (8, True, ['disc', 'square'])
     """
-    if not isinstance(localizer, Localizer):
+    if not hasattr(localizer, "localize"):
         raise ValueError(
             f"`localizer` must be a Localizer. Received: {type(localizer).__name__}"
         )

@@ -57,7 +57,7 @@ def bootstrap(column: np.ndarray, level: float = 0.95) -> tuple[float, float]:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's correlation over the images where both count; NaN where there is none."""
+    """Pearson's correlation over the images where both count, else NaN."""
     both = ~np.isnan(a) & ~np.isnan(b)
     a, b = a[both], b[both]
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:

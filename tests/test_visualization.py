@@ -27,7 +27,7 @@ def dataset():
 
 
 def drawn(axis):
-    """(x0, y0, x1, y1) of each rectangle of one picture."""
+    """(x0, y0, x1, y1) of each rectangle of one image."""
     boxes = []
     for patch in axis.patches:
         (x, y), w, h = patch.get_xy(), patch.get_width(), patch.get_height()
@@ -73,11 +73,11 @@ def test_model_outputs_and_arrays():
 
 
 def test_bad_arguments(dataset):
-    with pytest.raises(ValueError, match="one entry per picture, 2"):
+    with pytest.raises(ValueError, match="one entry per image, 2"):
         plot_localizations(dataset, TRUE[:1])
     with pytest.raises(ValueError, match="shape"):
         plot_localizations(dataset, np.zeros((2, 5)))
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         plot_localizations([])
     with pytest.raises(ValueError, match="columns"):
         plot_localizations(dataset, columns=0)

@@ -86,8 +86,8 @@ def build_localizer(
         if not known:
             warnings.warn(
                 f"The scaling that {backbone.name!r} needs is not known, so it "
-                "receives pixels in [0, 255]. Pass `preprocessing=` a layer that scales "
-                "them, or `preprocessing=None` if this is right.",
+                "receives pixels in [0, 255]. Pass `preprocessing=` a layer that "
+                "scales them, or `preprocessing=None` if this is right.",
                 UserWarning,
                 stacklevel=2,
             )

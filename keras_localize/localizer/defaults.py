@@ -59,20 +59,16 @@ def default_metrics(names: Collection[str], num_classes: int | None) -> dict[str
     return metrics
 
 
-def higher_is_better(name: str, names: Collection[str], metrics: Any) -> bool:
-    """Whether a logged value rises as the model improves.
+def rising_names(names: Collection[str], metrics: Any) -> tuple[str, ...]:
+    """Names of logged values that rise as the model improves: IoU and accuracy.
 
     Args:
-        name: as in the logs, with or without `val_` and the output's name.
         names: names of the outputs.
         metrics: what `compile` was given, in any nesting.
     """
-    name = name.removeprefix("val_")
-    flat = keras.tree.flatten(metrics)
-    known = {metric.name for metric in flat if isinstance(metric, IoUMetric)}
-    known |= {"accuracy", *(metric.name for metric in flat if _is_accuracy(metric))}
-    return any(name in (metric, f"{n}_{metric}") for metric in known for n in names)
-
-
-def _is_accuracy(metric: Any) -> bool:
-    return isinstance(metric, keras.metrics.Metric) and metric.name.endswith("accuracy")
+    rising = {"accuracy"}
+    for metric in keras.tree.flatten(metrics):
+        own = isinstance(metric, IoUMetric)
+        if own or getattr(metric, "name", "").endswith("accuracy"):
+            rising.add(metric.name)
+    return tuple(sorted(rising | {f"{n}_{metric}" for n in names for metric in rising}))

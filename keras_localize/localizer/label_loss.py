@@ -67,7 +67,9 @@ class LabelCrossentropy(keras.losses.Loss):
         given = ops.reshape(y_true, (-1,))
         # Backends differ in what they do with ids outside; they see none.
         ids = ops.clip(given, 0, num_classes - 1)
-        if units < num_classes:
+        if num_classes == 1:
+            value = -ops.log(y_pred[:, 0])
+        elif units < num_classes:
             value = keras.losses.binary_crossentropy(
                 ids[:, None], y_pred, label_smoothing=self.label_smoothing
             )

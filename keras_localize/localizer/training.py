@@ -13,7 +13,7 @@ from keras_localize.localizer.defaults import (
     Recipe,
     default_losses,
     default_metrics,
-    higher_is_better,
+    rising_names,
 )
 from keras_localize.localizer.heads import SingleClass
 from keras_localize.localizer.one_cycle import OneCycle, OneCycleAdamW
@@ -29,7 +29,8 @@ class LocalizationModel(keras.Model):
     """
 
     _automatic = False  # whether `compile` chose the optimizer
-    _metrics_given: Any = None
+    # Names of logged values that rise as the model improves.
+    _rising: tuple[str, ...] = ()
 
     def compile(
         self,
@@ -76,7 +77,7 @@ class LocalizationModel(keras.Model):
             metrics = None
             if weighted_metrics is None:
                 weighted_metrics = default_metrics(outputs, self._count_classes())
-        self._metrics_given = [metrics, weighted_metrics]
+        self._rising = rising_names(outputs, [metrics, weighted_metrics])
         super().compile(
             optimizer=optimizer,
             loss=loss,
@@ -186,9 +187,8 @@ class LocalizationModel(keras.Model):
     def _set_modes(self, callbacks: list[keras.callbacks.Callback]) -> None:
         """Tells callbacks of Keras the direction of metrics that it does not know."""
         for callback in callbacks:
-            if getattr(callback, "mode", None) == "auto" and higher_is_better(
-                getattr(callback, "monitor", ""), self.output_names, self._metrics_given
-            ):
+            monitor = getattr(callback, "monitor", "").removeprefix("val_")
+            if getattr(callback, "mode", None) == "auto" and monitor in self._rising:
                 callback.mode = "max"
 
 

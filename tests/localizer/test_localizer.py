@@ -51,10 +51,14 @@ def test_trains_with_no_arguments(backbone, batch):
     localizer = build_localizer(backbone, 3, quality=True)
     localizer.compile()
     history = fit(localizer, batch, epochs=2, validation_data=batch)
-    assert set(history) == NAMES | {f"val_{name}" for name in NAMES}
+    names = {*NAMES, "quality_loss"}
+    assert set(history) == names | {f"val_{name}" for name in names}
+    # Every part of the loss has a name.
+    parts = sum(history[f"{part}_loss"][-1] for part in ("box", "label", "quality"))
+    assert history["loss"][-1] == pytest.approx(parts, abs=1e-5)
 
 
-def test_a_picture_without_a_box_trains_and_counts_the_label_alone(backbone, batch):
+def test_an_image_without_a_box_trains_and_counts_the_label_alone(backbone, batch):
     localizer = build_localizer(backbone, 3, quality=True, dropout=0.0)
     localizer.compile(run_eagerly=EAGER)
     x, y, w = batch
@@ -77,12 +81,13 @@ def test_box_only(backbone, batch, quality):
     localizer.compile(run_eagerly=EAGER)
     x, y, w = batch
     history = fit(localizer, (x, {"box": y["box"]}, {"box": w["box"]}))
-    assert set(history) == {"box_iou", "box_mse", "loss"}
+    parts = {"box_loss", "quality_loss"} if quality else set()
+    assert set(history) == {"box_iou", "box_mse", "loss"} | parts
     found = localizer.localize(x[:1])[0]
     assert (found.label, found.class_name, found.score) == (None, None, None)
 
 
-@pytest.mark.parametrize("names", [None, ["dog"], ["cat", "dog"]])
+@pytest.mark.parametrize("names", [None, ["cat", "dog"]])
 def test_one_sigmoid_unit(backbone, batch, names):
     localizer = build_localizer(backbone, 1, class_names=names)
     localizer.compile(run_eagerly=EAGER)
@@ -93,8 +98,26 @@ def test_one_sigmoid_unit(backbone, batch, names):
     for found, p in zip(localizer.localize(x), probability):
         assert found.label == int(p > 0.5)
         assert found.score == pytest.approx(max(p, 1 - p), abs=1e-5)
-        expected = {None: None, 1: ("", "dog"), 2: ("cat", "dog")}[names and len(names)]
-        assert (found.class_name or "") == (expected[found.label] if names else "")
+        assert found.scores == pytest.approx((1 - p, p), abs=1e-5)
+        assert found.class_name == (names[found.label] if names else None)
+
+
+def test_one_class_is_the_answer_for_every_image(backbone, batch, tmp_path):
+    localizer = build_localizer(backbone, 1, class_names=["plate"], quality=True)
+    localizer.compile(run_eagerly=EAGER)
+    x, y, w = batch
+    one = (x, {**y, "label": np.zeros(8, "int32")}, w)
+    history = fit(localizer, one)
+    assert history["label_accuracy"] == [1.0] and history["label_loss"] == [0.0]
+    assert evaluate(localizer, one)["label_accuracy"] == 1.0
+    found = localizer.localize(x[0])[0]
+    assert (found.label, found.class_name, found.score) == (0, "plate", 1.0)
+    assert found.scores == (1.0,)
+    localizer.save(tmp_path / "plates.keras")
+    loaded = keras.models.load_model(tmp_path / "plates.keras")
+    assert loaded.localize(x[0])[0].class_name == "plate"
+    with pytest.raises(ValueError, match=r"\[0, 1\).*1 at index 0"):
+        fit(localizer, (x, {**y, "label": np.ones(8, "int32")}, w))
 
 
 def test_integer_and_one_hot_labels_are_the_same(backbone, batch):
@@ -172,7 +195,7 @@ def test_split_shares_the_weights(backbone, batch):
     heads.compile(run_eagerly=EAGER)
     before = localizer.predict(x, verbose=0)
     history = fit(heads, (maps, y, w), epochs=9)
-    assert set(history) == NAMES
+    assert set(history) == {*NAMES, "quality_loss"}
     after = localizer.predict(x, verbose=0)
     assert np.abs(after["box"] - before["box"]).max() > 1e-3
     for key, value in heads.predict(maps, verbose=0).items():
@@ -313,7 +336,7 @@ def test_label_score_and_name(constant_localizer, batch):
 
 def test_flip_average_of_a_mirrored_picture_is_its_mirror(backbone, batch):
     localizer = build_localizer(backbone, 3)
-    localizer.head.point.set_weights(
+    localizer.head.prediction.set_weights(
         [np.random.default_rng(0).normal(size=(1, 1, 128, 8)), np.zeros(8)]
     )
     plain = localizer.localize(batch[0], flip_average=True)
@@ -355,7 +378,7 @@ def test_nothing_in_nothing_out_and_bad_input(constant_localizer, tmp_path):
         (
             3,
             {"head": keras.layers.Flatten(), "feature_layers": "block_2"},
-            "one box per picture",
+            "one box per image",
         ),
         (3, {"preprocessing": 7}, "preprocessing=7"),
     ],

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_localize import build_localizer
-from keras_localize.localizer.one_cycle import OneCycle
+from keras_localize.localizer.one_cycle import OneCycleAdamW
 
 # Compiling five times takes a minute; the next test proves what compiling changes.
 EAGER = keras.backend.backend() == "tensorflow"
@@ -17,9 +17,14 @@ class Rates(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.seen = []
 
-    def on_train_batch_begin(self, batch, logs=None):
-        rate = self.model.optimizer.learning_rate
-        self.seen.append(float(keras.ops.convert_to_numpy(rate)))
+    def on_train_batch_end(self, batch, logs=None):
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
+        self.seen.append(rate_of(self.model))
+
+
+def rate_of(model):
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def cycle(peak, steps):
@@ -79,6 +84,75 @@ def test_own_optimizers_keep_their_rate(backbone, batch):
     assert rates.seen == pytest.approx([0.01] * 4)
 
 
-def test_without_a_known_number_of_steps_the_rate_stays():
-    rate = OneCycle(0.5)
-    assert [float(rate(step)) for step in (0, 7, 10**6)] == [0.5] * 3
+def test_without_a_known_number_of_steps_the_rate_stays(backbone, batch):
+    x, y, w = batch
+
+    def stream():
+        while True:
+            yield x, y, w
+
+    localizer = build_localizer(backbone, 3)
+    localizer.compile(run_eagerly=EAGER)
+    rates = Rates()
+    limited = (each for each, _ in zip(stream(), range(3)))
+    localizer.fit(limited, callbacks=[rates], shuffle=False, verbose=0)
+    assert rates.seen == pytest.approx([2e-3] * 3)
+
+
+def test_after_fit_the_model_goes_on_learning(backbone, batch):
+    localizer = build_localizer(backbone, 3, dropout=0.0)
+    localizer.compile(run_eagerly=EAGER)
+    x, y, w = batch
+    localizer.fit(x, y, 8, epochs=3, sample_weight=w, verbose=0)
+    assert rate_of(localizer) == pytest.approx(2e-3)
+    before = localizer.get_layer("label").get_weights()[1]
+    localizer.train_on_batch(x, y, w)
+    after = localizer.get_layer("label").get_weights()[1]
+    assert np.abs(after - before).max() > 1e-4
+    assert rate_of(localizer) == pytest.approx(2e-3)
+
+
+def test_a_rate_that_the_user_sets_stays(backbone, batch, tmp_path):
+    localizer = build_localizer(backbone, 3)
+    localizer.compile(run_eagerly=EAGER)
+    localizer.optimizer.learning_rate = 3e-4
+    rates = Rates()
+    x, y, w = batch
+    localizer.fit(x, y, 4, sample_weight=w, callbacks=[rates], verbose=0)
+    assert rates.seen == pytest.approx([3e-4] * 2)
+    localizer.save(tmp_path / "localizer.keras")
+    assert rate_of(keras.models.load_model(tmp_path / "localizer.keras")) == (
+        pytest.approx(3e-4)
+    )
+
+
+@pytest.mark.parametrize("kind", ["scheduler", "plateau"])
+def test_callbacks_that_set_the_rate_are_obeyed(kind, backbone, batch):
+    localizer = build_localizer(backbone, 3)
+    localizer.compile(run_eagerly=EAGER)
+    rates = Rates()
+    if kind == "scheduler":
+        callback = keras.callbacks.LearningRateScheduler(lambda epoch, _: 0.1**epoch)
+        expected = [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]
+    else:
+        callback = keras.callbacks.ReduceLROnPlateau(
+            "loss", factor=0.5, patience=1, min_delta=1e6
+        )
+        # Epoch 2 does not improve on epoch 1: half of what the cycle had then.
+        cycled = cycle(2e-3, 6)[:4]
+        expected = [*cycled, cycled[3] / 2, cycled[3] / 2]
+    x, y, w = batch
+    options = {"sample_weight": w, "verbose": 0, "callbacks": [rates, callback]}
+    localizer.fit(x, y, 4, epochs=3, **options)
+    assert rates.seen == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_config_holds_the_peak():
+    optimizer = OneCycleAdamW(0.5, weight_decay=0.01)
+    optimizer.build([keras.Variable([1.0])])
+    optimizer.start_cycle(steps=8)
+    optimizer.apply([np.ones(1, "float32")])
+    config = keras.optimizers.serialize(optimizer)
+    again = keras.optimizers.deserialize(config)
+    assert type(again) is type(optimizer)
+    assert float(keras.ops.convert_to_numpy(again.learning_rate)) == 0.5

@@ -23,14 +23,14 @@ def boxes(row, *values):
     [
         ({"label": np.array([0, 3, 1, 2])}, 3, r"\[0, 3\).*3 at index 1"),
         ({"label": np.array([0.0, 1.0, -1.0])}, 3, "-1.0 at index 2"),
-        ({"label": np.array([[0], [2]])}, 1, r"\[0, 2\).*2 at index 1"),
+        ({"label": np.array([[0], [2]])}, 2, r"\[0, 2\).*2 at index 1"),
         ({"label": np.zeros((4, 5))}, 3, r"one-hot \(N, 3\).*\(4, 5\)"),
         ({"label": np.array(["cat", "dog"])}, 2, "numbers"),
         ({"label": np.array([0.0, np.nan])}, 2, "nan at index 1"),
         ({"box": boxes(2, 20, 30, 120, 200)}, 3, r"rel_xyxy.*120.*index 2.*\[0, 1\]"),
         ({"box": boxes(1, 0.5, 0.5, 0.2, 0.3)}, 3, "index 1, x1 < x0"),
         ({"box": boxes(3, 0, 0, np.nan, 1)}, None, "nan.*index 3"),
-        ({"box": np.zeros((4, 2, 4))}, 3, r"one box per picture.*\(4, 2, 4\)"),
+        ({"box": np.zeros((4, 2, 4))}, 3, r"one box per image.*\(4, 2, 4\)"),
     ],
 )
 def test_what_is_refused(targets, classes, message):
@@ -42,7 +42,7 @@ def test_what_is_refused(targets, classes, message):
     "targets, weight, classes",
     [
         ({"label": np.array([0, 2, 1])}, None, 3),
-        ({"label": np.array([True, False])}, None, 1),
+        ({"label": np.array([True, False])}, None, 2),
         ({"label": np.eye(3)}, None, 3),
         ({"label": np.array([9]), "box": GOOD}, None, None),  # box only
         ({"box": boxes(0, 0, 0, 1.0005, 1)}, None, 3),  # rounding

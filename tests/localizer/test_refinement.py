@@ -1,4 +1,4 @@
-"""The second look, against windows worked out by hand and a model that measures."""
+"""Crop-and-refine, against windows worked out by hand and a model that measures."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from tiny_backbone import tiny_backbone
 
 from keras_localize import build_localizer
 from keras_localize.images import crop, letterbox
-from keras_localize.localizer.second_look import out_of_windows, windows_around
+from keras_localize.localizer.refinement import out_of_windows, windows_around
 
 
 def around(box, height, width, size=32):
@@ -25,7 +25,7 @@ def around(box, height, width, size=32):
         ((99, 0, 101, 2), (96, 0, 8)),  # no smaller than size / 4, not above the top
         ((10, 10, 100, 190), (-50, 0, 200)),  # no larger than the padded square
         ((50, 50, 50, 50), (46, 46, 8)),  # a box of no size
-        ((np.nan, 50, 60, 70), (-50, 0, 200)),  # of a model gone wrong
+        ((np.nan, 50, 60, 70), (-50, 0, 200)),  # not finite
     ],
 )
 def test_windows_by_hand(box, expected):
@@ -57,42 +57,42 @@ def test_windows_stay_in_the_square_and_hold_the_box(height, width, corners):
 
 @pytest.fixture
 def constant_localizer():
-    """Whatever it sees, the box is the middle of the square: [.25, .25, .75, .75]."""
+    """For every image the box is the middle of the square: [.25, .25, .75, .75]."""
     localizer = build_localizer(tiny_backbone(), 3, head="pooled", quality=True)
     localizer.head.dense.set_weights([np.zeros((36, 4)), np.zeros(4)])
     return localizer
 
 
-def test_the_answer_is_that_of_both_looks(constant_localizer, rng):
-    picture = rng.integers(0, 256, (200, 100, 3)).astype("uint8")
-    found = constant_localizer.localize(picture, second_look=True)[0]
-    # First 0 to 100, 50 to 150, cut at the picture's sides only in the end; then the
+def test_the_answer_is_that_of_both_passes(constant_localizer, rng):
+    image = rng.integers(0, 256, (200, 100, 3)).astype("uint8")
+    found = constant_localizer.localize(image, refine=True)[0]
+    # First 0 to 100, 50 to 150, cut at the image's sides only in the end; then the
     # middle half of the window of 160 pixels about (50, 100).
     np.testing.assert_allclose(found.box, (10, 60, 90, 140), atol=1e-3)
-    looks = [letterbox(picture, 32)[0], crop(picture, (-30, 20, 160), 32)]
-    answer = constant_localizer.predict(np.stack(looks), verbose=0)
+    seen = [letterbox(image, 32)[0], crop(image, (-30, 20, 160), 32)]
+    answer = constant_localizer.predict(np.stack(seen), verbose=0)
     label = answer["label"].mean(axis=0)
     assert found.label == label.argmax()
     assert found.score == pytest.approx(label.max(), abs=1e-5)
     assert found.quality == pytest.approx(answer["quality"][1, 0], abs=1e-5)
 
 
-def test_any_batch_any_iterable_and_mirrored(constant_localizer, rng):
+def test_any_batch_any_iterable_and_flipped(constant_localizer, rng):
     made = [rng.integers(0, 256, (160, 160, 3)).astype("uint8") for _ in range(5)]
-    # Whatever it sees: centre (.3, .4) and half extents of .2, as logits.
+    # For every image: centre (.3, .4) and half extents of .2, as logits.
     shares = np.array([0.1, 0.2, 0.5, 0.6])
     logits = np.log([0.3 / 0.7, 0.4 / 0.6, 0.4 / 0.6, 0.4 / 0.6])
     constant_localizer.head.dense.set_weights([np.zeros((36, 4)), logits])
-    found = constant_localizer.localize(iter(made), batch_size=2, second_look=True)
+    found = constant_localizer.localize(iter(made), batch_size=2, refine=True)
     assert len(found) == 5
     # 16 to 80 and 32 to 96; the window of 102.4 about (48, 64), pushed to x = 0.
     x, y = 0, 64 - 51.2
     expected = np.array([x, y, x, y]) + 102.4 * shares
     for one in found:
         np.testing.assert_allclose(one.box, expected, atol=1e-2)
-    options = {"second_look": True, "flip_average": True}
+    options = {"refine": True, "flip_average": True}
     found = constant_localizer.localize(iter(made), batch_size=2, **options)
-    # Mirrored: .5 to .9, so .3 to .7 in the mean; the window about (80, 64).
+    # Flipped: .5 to .9, so .3 to .7 in the mean; the window about (80, 64).
     x = 80 - 51.2
     mean = np.array([0.3, 0.2, 0.7, 0.6])
     for one in found:
@@ -111,37 +111,37 @@ class BrightBox(keras.Layer):
         sides = []
         for axis in (1, 2):  # over rows: which columns are bright
             line, count = ops.max(bright, axis=axis), bright.shape[3 - axis]
-            place = ops.arange(count, dtype="float32")
-            low = ops.min(ops.where(line > 0, place, count), axis=1) / count
-            high = ops.max(ops.where(line > 0, place + 1, 0), axis=1) / count
+            position = ops.arange(count, dtype="float32")
+            low = ops.min(ops.where(line > 0, position, count), axis=1) / count
+            high = ops.max(ops.where(line > 0, position + 1, 0), axis=1) / count
             sides.append((low, high))
         (x0, x1), (y0, y1) = sides
         return ops.stack([x0, y0, x1, y1], axis=-1)
 
 
-def test_from_nearer_the_box_is_finer(rng):
+def test_refined_boxes_are_finer(rng):
     backbone = keras.Sequential(
         [keras.Input((64, 64, 3)), keras.layers.AveragePooling2D(2)]
     )
     localizer = build_localizer(
         backbone, None, head=BrightBox(name="box"), preprocessing=None
     )
-    pictures, boxes = [], []
+    images, boxes = [], []
     for _ in range(16):
         x0, y0 = rng.integers(0, 400, 2)
         width, height = rng.integers(40, 90, 2)
-        picture = np.zeros((480, 640, 3), "uint8")
-        picture[y0 : y0 + height, x0 : x0 + width] = 255
+        image = np.zeros((480, 640, 3), "uint8")
+        image[y0 : y0 + height, x0 : x0 + width] = 255
         x1, y1 = min(x0 + width, 640), min(y0 + height, 480)
-        pictures.append(picture)
+        images.append(image)
         boxes.append((x0, y0, x1, y1))
 
-    def errors(**looks):
-        found = localizer.localize(pictures, **looks)
+    def errors(**options):
+        found = localizer.localize(images, **options)
         return np.abs(np.array([one.box for one in found]) - boxes)
 
-    # A pixel of the map is 20 of the picture's; then 1.6 * 90 / 32, with what the
-    # first look was wrong by: at most 1.6 * 130 / 32.
+    # A pixel of the map is 20 of the image's; then 1.6 * 90 / 32, with what the
+    # first pass was wrong by: at most 1.6 * 130 / 32.
     assert errors().mean() > 3
-    assert errors(second_look=True).max() < 6.5
-    assert errors(second_look=True).mean() < errors().mean() / 2
+    assert errors(refine=True).max() < 6.5
+    assert errors(refine=True).mean() < errors().mean() / 2
