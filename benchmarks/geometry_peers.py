@@ -1,10 +1,10 @@
-"""Boxes against pixels: this library's layers and Keras's, side by side.
+"""Do boxes and pixels agree after a layer? This library's layers and Keras's.
 
     KERAS_BACKEND=tensorflow python benchmarks/geometry_peers.py
 
-Each layer gets pictures with a painted rectangle and its box. What comes out is judged
-by the painted pixels alone: the box of the pixels at half brightness is the truth.
-Prints the table of docs/geometry.md.
+Each layer gets images with a painted rectangle, and the box of the rectangle. The box
+that comes out is compared with the painted pixels: an edge is where their brightness
+is half. Prints a table of docs/benchmarks.md.
 """
 
 import keras
@@ -15,10 +15,11 @@ from keras_localize.layers import PadToSquare, RandomSquareView
 NONE = "-"
 
 
-def painted(rng, height, width, least):
+def painted(rng, height, width, min_side):
+    """An image with a painted rectangle, and its box in pixels, `xyxy`."""
     corners = []
     for side in (width, height):
-        extent = rng.integers(min(least, side), side + 1)
+        extent = rng.integers(min(min_side, side), side + 1)
         start = rng.integers(0, side - extent + 1)
         corners.append((start, start + extent))
     (x0, x1), (y0, y1) = corners
@@ -28,6 +29,7 @@ def painted(rng, height, width, least):
 
 
 def edges(image):
+    """The box of the painted pixels; NaN where nothing is painted."""
     pixels = np.asarray(image, "float64")[..., 0] / 255
     x0, x1 = _crossings(pixels[pixels.sum(1).argmax()])
     y0, y1 = _crossings(pixels[:, pixels.sum(0).argmax()])
@@ -53,8 +55,8 @@ def iou(a, b):
     return overlap / (areas - overlap)
 
 
-def judged(layer, elements):
-    """(mean and worst edge error in output pixels, mean IoU), or the exception."""
+def measure(layer, elements):
+    """Mean and worst edge error in output pixels and mean IoU, or what failed."""
     errors, overlaps = [], []
     for images, boxes in elements:
         try:
@@ -64,8 +66,8 @@ def judged(layer, elements):
         moved = keras.ops.convert_to_numpy(out["bounding_boxes"]["boxes"])
         if moved.reshape(-1, 4).shape[0] != len(images):
             return f"boxes come out as {moved.shape}", NONE, NONE
-        pictures = keras.ops.convert_to_numpy(out["images"])
-        for image, box in zip(pictures, moved.reshape(-1, 4)):
+        outputs = keras.ops.convert_to_numpy(out["images"])
+        for image, box in zip(outputs, moved.reshape(-1, 4)):
             truth = edges(image)
             if np.isnan(truth).any():
                 continue
@@ -74,26 +76,27 @@ def judged(layer, elements):
     return f"{np.mean(errors):.2f}", f"{np.max(errors):.2f}", f"{np.mean(overlaps):.3f}"
 
 
-def pictures(rng, size, count):
-    """(image, box) of random sizes, the boxes large enough for a square of `size`."""
-    found = []
-    while len(found) < count:
+def painted_images(rng, size, count):
+    """(image, box) of random sizes, each box large enough for a square of `size`."""
+    drawn = []
+    while len(drawn) < count:
         height, width = rng.integers(16, 289, 2)
         if min(height, width) * size / max(height, width) < 6:
             continue
-        found.append(painted(rng, height, width, -(-3 * max(height, width) // size)))
-    return found
+        drawn.append(painted(rng, height, width, -(-3 * max(height, width) // size)))
+    return drawn
 
 
 def squares(rng, size, count=100):
-    """Pictures of random sizes, as batches of one."""
+    """Images of random sizes, as batches of one."""
     return [
         (image[None], boxes_of(box[None, None]))
-        for image, box in pictures(rng, size, count)
+        for image, box in painted_images(rng, size, count)
     ]
 
 
 def batches(rng, shape=(200, 300), count=8, rank=3):
+    """Batches of 8 images of one size; boxes (8, 1, 4), or (8, 4) with `rank` 2."""
     elements = []
     for _ in range(count):
         images, boxes = zip(*(painted(rng, *shape, 60) for _ in range(8)))
@@ -117,9 +120,9 @@ def rows():
             theirs = keras.layers.Resizing(
                 size, size, pad_to_aspect_ratio=True, antialias=antialias, **format_
             )
-            yield case, "keras Resizing", judged(theirs, elements)
+            yield case, "keras Resizing", measure(theirs, elements)
             ours = PadToSquare(size, antialias=antialias)
-            yield case, "PadToSquare", judged(ours, elements)
+            yield case, "PadToSquare", measure(ours, elements)
     case = "random view, boxes (B, N, 4)"
     random_layers = {
         "keras RandomFlip": keras.layers.RandomFlip(**format_),
@@ -133,11 +136,11 @@ def rows():
         "RandomSquareView": RandomSquareView(224),
     }
     for name, layer in random_layers.items():
-        yield case, name, judged(layer, batches(np.random.default_rng(1)))
-    case = "random view, one box per picture (B, 4)"
+        yield case, name, measure(layer, batches(np.random.default_rng(1)))
+    case = "random view, one box per image (B, 4)"
     for name in ("keras RandomFlip", "keras RandomZoom", "RandomSquareView"):
         elements = batches(np.random.default_rng(2), rank=2)
-        yield case, name, judged(random_layers[name], elements)
+        yield case, name, measure(random_layers[name], elements)
 
 
 def main():

@@ -1,11 +1,13 @@
-"""The docs' table of failures and curves of the box losses, ours and the peers'.
+"""Box losses for extreme predictions: this library's and others'.
 
     KERAS_BACKEND=torch python benchmarks/loss_peers.py docs/images
 
-Prints the table as Markdown and writes `loss_curves.png` into the folder. Needs the
-torch backend, matplotlib and torchvision; KerasCV is added where it is installed.
+Prints the table of docs/benchmarks.md and writes `loss_curves.png` of docs/losses.md
+into the folder. Needs the torch backend, matplotlib and torchvision. KerasCV is added
+where it is installed.
 """
 
+import argparse
 import sys
 from functools import partial
 from pathlib import Path
@@ -44,7 +46,7 @@ TRUTHS = {
 
 
 def losses():
-    found = {
+    compared = {
         "GIoULoss": GIoULoss(FORMAT, reduction=None),
         "CIoULoss": CIoULoss(FORMAT, reduction=None),
         "BoxLoss": BoxLoss(bounding_box_format=FORMAT, reduction=None),
@@ -53,24 +55,26 @@ def losses():
         "Keras CIoU": lambda y, p: 1 - compute_ciou(y, p, FORMAT),
     }
     try:
-        from keras_cv.losses import GIoULoss as Other
+        from keras_cv.losses import GIoULoss as KerasCVLoss
 
-        found["KerasCV GIoU"] = partial(_kerascv, Other(FORMAT, reduction="none"))
+        compared["KerasCV GIoU"] = partial(
+            _kerascv, KerasCVLoss(FORMAT, reduction="none")
+        )
     except ImportError:
         print("KerasCV is not installed", file=sys.stderr)
-    return found
+    return compared
 
 
 def _kerascv(loss, y_true, y_pred):
     return loss(y_true, y_pred).reshape(-1)[: len(y_pred)]
 
 
-def value_and_slope(loss, truth, found):
-    truth = torch.tensor(np.atleast_2d(truth), dtype=torch.float32)
-    found = torch.tensor(np.atleast_2d(found), dtype=torch.float32, requires_grad=True)
-    value = loss(truth, found)
+def value_and_gradient(loss, true, pred):
+    true = torch.tensor(np.atleast_2d(true), dtype=torch.float32)
+    pred = torch.tensor(np.atleast_2d(pred), dtype=torch.float32, requires_grad=True)
+    value = loss(true, pred)
     value.sum().backward()
-    return value.detach().numpy(), found.grad.numpy()
+    return value.detach().numpy(), pred.grad.numpy()
 
 
 def table(losses):
@@ -79,36 +83,37 @@ def table(losses):
     for case, box in CASES.items():
         cells = []
         for loss in losses.values():
-            value, slope = value_and_slope(loss, TRUTHS.get(case, TRUTH), box)
-            cells.append(f"{value[0]:.3g}, {_steepest(slope)}")
+            value, gradient = value_and_gradient(loss, TRUTHS.get(case, TRUTH), box)
+            cells.append(f"{value[0]:.3g}, {_largest(gradient)}")
         print(f"| {case} | " + " | ".join(cells) + " |")
 
 
-def _steepest(slope):
-    return f"{np.abs(slope).max():.2g}" if np.isfinite(slope).all() else "**NaN**"
+def _largest(gradient):
+    finite = np.isfinite(gradient).all()
+    return f"{np.abs(gradient).max():.2g}" if finite else "**NaN**"
 
 
 def curves(losses, path):
     t = np.linspace(0, 1, 401)[:, None]
     size = 0.6 * t - 0.4
-    ways = {
-        "slides to the right by": (t, TRUTH + t * [[1, 0, 1, 0]]),
-        "shrinks to a point (1), then turns inside out": (
+    movements = {
+        "moves to the right by": (t, TRUTH + t * [[1, 0, 1, 0]]),
+        "shrinks to a point (1), then inverts": (
             2 * t,
             (1 - 2 * t) * TRUTH + 2 * t * 0.5,
         ),
-        "beside the truth, side (negative: inverted)": (
+        "beside the true box, side (inverted: < 0)": (
             size,
             0.2 + size * [[-0.5, -0.5, 0.5, 0.5]],
         ),
     }
     figure, axes = plt.subplots(2, 3, figsize=(11, 5.5), dpi=80)
-    for column, (title, (x, boxes)) in zip(axes.T, ways.items()):
+    for column, (title, (x, boxes)) in zip(axes.T, movements.items()):
         truth = np.repeat([TRUTH], len(boxes), 0)
         direction = (boxes[1] - boxes[0]) / (x[1] - x[0])
         for name, loss in losses.items():
             ours = name in ("GIoULoss", "CIoULoss", "BoxLoss")
-            value, gradient = value_and_slope(loss, truth, boxes)
+            value, gradient = value_and_gradient(loss, truth, boxes)
             style = {"linestyle": "-" if ours else "--", "linewidth": 1.3}
             column[0].plot(x, value, label=name, **style)
             column[1].plot(x, gradient @ direction, **style)
@@ -116,25 +121,27 @@ def curves(losses, path):
         column[1].set(ylim=(-14, 20))
         column[1].axhline(0, color="grey", linewidth=0.5)
     axes[0, 0].set_ylabel("loss")
-    axes[1, 0].set_ylabel("slope along the way")
+    axes[1, 0].set_ylabel("gradient along the movement")
     axes[0, 0].legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path)
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", nargs="?", default="docs/images", type=Path)
+    folder = parser.parse_args().folder
     if keras.backend.backend() != "torch":
         sys.exit("torchvision's losses need KERAS_BACKEND=torch")
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images")
     folder.mkdir(parents=True, exist_ok=True)
-    found = losses()
-    table(found)
-    kerascv = found.pop("KerasCV GIoU", None)  # reduces a batch in itself: no curve
+    compared = losses()
+    table(compared)
+    kerascv = compared.pop("KerasCV GIoU", None)  # it reduces a batch itself: no curve
     if kerascv is not None:
         batch = torch.tensor([[[0, 0, 1, 1], [2, 2, 3, 4], [1, 0, 5, 3]]]).float()
         value = float(kerascv.args[0](batch, batch).mean())
         print(f"\nKerasCV, three perfect boxes of shape (1, 3, 4): {value:.3g}")
-    curves(found, folder / "loss_curves.png")
+    curves(compared, folder / "loss_curves.png")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Time of the overlap functions beside their peers and a hand-fused version.
+"""Time of the overlap functions, of other libraries' and of a handwritten version.
 
     KERAS_BACKEND=jax python benchmarks/overlap.py [--sizes 32 1024 4096 65536]
 
 For each n: microseconds per call, forward and with the gradient, eager and compiled.
-Calls of all candidates are interleaved, so that a busy machine slows all alike; the
-figure is the lower quartile, and a ratio the median of those of the rounds.
-torchmetrics (torch) and KerasCV (TensorFlow) are timed where they are installed; both
-peers compute all n x n pairs, so they stop at 1024.
+All functions take turns, so that other work on the machine slows them alike. A time is
+the lower quartile, a ratio is the median of the rounds' ratios. torchmetrics (torch)
+and KerasCV (TensorFlow) are timed where they are installed. Both compute all n x n
+pairs, so they are timed up to n = 1024.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from keras_localize import boxes
 BACKEND = keras.backend.backend()
 
 
-def hand_fused(xp, stop):
-    """GIoU of "xyxy" boxes with our guards, in the backend's own operations."""
+def handwritten(xp, stop):
+    """GIoU of "xyxy" boxes as the library computes it, in the backend's operations."""
 
     def giou(a, b):
         x0, y0, x1, y1 = xp.split(a * 2.0**-6)
@@ -55,8 +55,8 @@ def hand_fused(xp, stop):
         value = inside / (union + 1e-15)
         value = value - (cw * ch - union) / (cw * ch + 1e-15)
         damping = stop(xp.minimum(xp.minimum(hull_x, hull_y) / (1e-3 * 2.0**-6), 1.0))
-        still = stop(value)
-        return xp.squeeze(still + damping * (value - still))
+        detached = stop(value)
+        return xp.squeeze(detached + damping * (value - detached))
 
     return giou
 
@@ -65,19 +65,19 @@ def candidates():
     kinds = ("iou", "giou", "diou", "ciou")
 
     def ours(kind):
-        # No partial: tf.function would look at its keyword on every call.
+        # No partial: tf.function would check its keyword on every call.
         return lambda a, b: getattr(boxes, kind)(a, b, "xyxy")
 
-    found = {f"ours {kind}": ours(kind) for kind in kinds}
-    found["hand-fused giou"] = hand_fused(*_BACKENDS[BACKEND]()[2:])
-    found["keras ciou"] = lambda a, b: compute_ciou(a, b, "xyxy")
+    functions = {f"ours {kind}": ours(kind) for kind in kinds}
+    functions["handwritten giou"] = handwritten(*_BACKENDS[BACKEND]()[2:])
+    functions["keras ciou"] = lambda a, b: compute_ciou(a, b, "xyxy")
     if BACKEND == "torch":
         try:
             from torchmetrics.functional.detection import (
                 generalized_intersection_over_union as pairs,
             )
 
-            found["torchmetrics giou (n x n)"] = lambda a, b: pairs(
+            functions["torchmetrics giou (n x n)"] = lambda a, b: pairs(
                 a, b, aggregate=False
             ).diagonal()
         except ImportError:
@@ -87,10 +87,10 @@ def candidates():
             from keras_cv.losses import GIoULoss
 
             loss = GIoULoss("xyxy", reduction="none")
-            found["kerascv giou (n x n)"] = lambda a, b: 1 - loss(a, b)
+            functions["kerascv giou (n x n)"] = lambda a, b: 1 - loss(a, b)
         except ImportError:
             print("KerasCV is not installed")
-    return found
+    return functions
 
 
 # --- each backend: eager and compiled runners, and the names of its operations ---
@@ -139,7 +139,7 @@ def _jax():
 def _torch():
     import torch
 
-    # Beyond 8 variants of one function torch compiles no more, in silence.
+    # Beyond 8 variants of a function torch stops compiling, without a warning.
     torch._dynamo.config.recompile_limit = 1000
 
     class Ops:
@@ -175,7 +175,7 @@ def finish(x):
 
 
 def clock(runs, arguments, seconds):
-    """{name: times of its calls in microseconds}, one of each candidate per round."""
+    """{name: times of its calls in microseconds}; each round calls every function."""
     for run in runs.values():
         for _ in range(3):
             finish(run(*arguments))
@@ -192,8 +192,8 @@ def clock(runs, arguments, seconds):
 def pair(n, rng):
     corner = rng.uniform(0, 400, (2, n, 2))
     sides = rng.uniform(20, 240, (2, n, 2))
-    found = np.concatenate([corner, corner + sides], -1).astype("float32")
-    return [keras.ops.convert_to_tensor(x) for x in found]
+    pairs = np.concatenate([corner, corner + sides], -1).astype("float32")
+    return [keras.ops.convert_to_tensor(x) for x in pairs]
 
 
 def main():
@@ -204,11 +204,11 @@ def main():
     options = parser.parse_args()
     compiled, with_gradient = _BACKENDS[BACKEND]()[:2]
     rng = np.random.default_rng(0)
-    everything = candidates()
+    functions = candidates()
     print(f"{BACKEND}, microseconds per call")
-    ratios = "ours / hand-fused (giou) | ours / Keras (ciou)"
-    print("| | n | " + " | ".join(everything) + f" | {ratios} |")
-    print("|---" * (len(everything) + 4) + "|")
+    ratios = "ours / handwritten (giou) | ours / Keras (ciou)"
+    print("| | n | " + " | ".join(functions) + f" | {ratios} |")
+    print("|---" * (len(functions) + 4) + "|")
     for mode in ("eager", "jit")[: 1 if options.no_jit else 2]:
         wrap = compiled if mode == "jit" else (lambda f: f)
         for part in ("forward", "gradient"):
@@ -217,18 +217,18 @@ def main():
                 arguments = pair(n, rng)
                 runs = {
                     name: wrap(inner(f))
-                    for name, f in everything.items()
+                    for name, f in functions.items()
                     if not ("n x n" in name and (n > 1024 or mode == "jit"))
                 }
                 times = clock(runs, arguments, options.seconds)
                 row = [
                     f"{np.quantile(times[k], 0.25):.0f}" if k in times else "-"
-                    for k in everything
+                    for k in functions
                 ]
                 row += [
                     f"{np.median(times[ours] / times[peer]):.2f}"
                     for ours, peer in [
-                        ("ours giou", "hand-fused giou"),
+                        ("ours giou", "handwritten giou"),
                         ("ours ciou", "keras ciou"),
                     ]
                 ]

@@ -2,10 +2,10 @@
 
     KERAS_BACKEND=jax python benchmarks/painted_sweep.py [--count 500]
 
-Pictures of random sizes with a painted rectangle go to squares of 32 to 512, eagerly
-and in `tf.data`; the box is judged by the painted pixels alone (geometry_peers.py).
-Boxes of fewer than three output pixels, and pictures of fewer than six output rows or
-columns, are not drawn: no reader finds both their edges.
+Images of random sizes with a painted rectangle become squares of 32 to 512 px, eagerly
+and in `tf.data`. The box is compared with the painted pixels (geometry_peers.py).
+Boxes of fewer than three output pixels, and images of fewer than six output rows or
+columns, are not drawn: both of their edges cannot be measured.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import argparse
 import keras
 import numpy as np
 import tensorflow as tf
-from geometry_peers import edges, pictures
+from geometry_peers import edges, painted_images
 
 from keras_localize.layers import PadToSquare
 
@@ -23,7 +23,7 @@ TARGETS = (32, 47, 64, 96, 129, 160, 224, 320, 400, 512)
 def elements(count, size, rng):
     return [
         {"images": image, "bounding_boxes": {"boxes": box}}
-        for image, box in pictures(rng, size, count)
+        for image, box in painted_images(rng, size, count)
     ]
 
 
@@ -37,32 +37,33 @@ def in_tf_data(layer, elements):
     ).map(layer)
 
 
-def errors(world, antialias, count):
-    found = []
+def errors(mode, antialias, count):
+    """The worst edge error of each image, in output pixels."""
+    worst = []
     for size in TARGETS:
         layer = PadToSquare(size, antialias=antialias)
         inputs = elements(-(-count // len(TARGETS)), size, np.random.default_rng(size))
-        outputs = map(layer, inputs) if world == "eager" else in_tf_data(layer, inputs)
+        outputs = map(layer, inputs) if mode == "eager" else in_tf_data(layer, inputs)
         for out in outputs:
             image, box = out["images"], out["bounding_boxes"]["boxes"]
-            if world == "eager":
+            if mode == "eager":
                 image, box = map(keras.ops.convert_to_numpy, (image, box))
-            found.append(np.abs(edges(image) - np.asarray(box)).max())
-    return np.array(found)
+            worst.append(np.abs(edges(image) - np.asarray(box)).max())
+    return np.array(worst)
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=500)
     count = parser.parse_args().count
     print(f"Keras {keras.__version__}, {keras.backend.backend()}, errors in output px")
-    print("| | antialias | pictures | mean | worst |\n|---|---|---|---|---|")
-    for world in ("eager", "tf.data"):
+    print("| | antialias | images | mean | worst |\n|---|---|---|---|---|")
+    for mode in ("eager", "tf.data"):
         for antialias in (False, True):
-            found = errors(world, antialias, count)
+            worst = errors(mode, antialias, count)
             print(
-                f"| {world} | {antialias} | {len(found)} | {found.mean():.3f} | "
-                f"{found.max():.3f} |",
+                f"| {mode} | {antialias} | {len(worst)} | {worst.mean():.3f} | "
+                f"{worst.max():.3f} |",
                 flush=True,
             )
 

@@ -1,19 +1,21 @@
-"""Pictures per second from JPEG file to letterboxed batch with its box.
+"""Images per second from a JPEG file to a letterboxed batch with its box.
 
     python benchmarks/pipeline.py [--images N] [--size 224] [--data-dir PETS] [--memory]
 
-Every pipeline reads the same files on the same cores and makes float32 batches of 32.
-The contenders take turns; a row shows the median over the rounds, and the median of
-its ratio to `tf.io.decode_jpeg` in the same round. Beside the speed stands the
-quality: PSNR against a float64 antialiased resize of the fully decoded picture,
-without the black border, mean and worst over 32 pictures. At each floor of the mean
-our rows are set against the fastest peer that reaches it. `--memory` measures the
-peak memory of reading 2,000 and 20,000 pictures instead (links to the same files),
-each in a process of its own.
+Every pipeline reads the same files on the same cores and makes batches of 32. The
+pipelines take turns. A row has the median speed of the rounds, the median of its ratio
+to `tf.io.decode_jpeg` in the same round, and the quality: PSNR compared with a float64
+antialiased resize of the fully decoded image, without the black border, mean and worst
+of 32 images. For each floor of the mean PSNR our rows are compared with the fastest
+other pipeline that reaches it.
+
+`--memory` instead measures the peak memory of reading 2,000 and 20,000 images (links to
+the same files), each in a process of its own.
 """
 
 import argparse
 import contextlib
+import functools
 import os
 import resource
 import subprocess
@@ -30,9 +32,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_localize.boxes.square import fit
-from keras_localize.datasets import LocalizationDataset, load_oxford_pets
-from keras_localize.datasets.batches import cores
+from keras_localize import LocalizationDataset, boxes, load_oxford_pets
 from keras_localize.images import fast_jpeg, load
 
 BATCH = 32
@@ -44,7 +44,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=320)
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--data-dir", help="Oxford Pets instead of made pictures")
+    parser.add_argument("--data-dir", help="Oxford Pets instead of generated images")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
@@ -60,7 +60,7 @@ def main():
 def compare_speed(folder, args):
     if args.data_dir:
         dataset = load_oxford_pets(args.data_dir, split="all")
-        dataset = dataset[dataset.weights > 0]  # the peers take no empty box
+        dataset = dataset[dataset.weights > 0]  # the others need a box
         plain = [i for i, path in enumerate(dataset.images) if is_plain(path)]
         repeats = -(-args.images // len(plain))
         dataset = repeated(dataset[plain], min(repeats, 16))
@@ -68,7 +68,7 @@ def compare_speed(folder, args):
         dataset = make_jpegs(folder, args.images)
     kilobytes = np.mean([os.path.getsize(path) for path in dataset.images]) / 1e3
     print(
-        f"{len(dataset)} pictures of {kilobytes:.0f} KB to {args.size} x {args.size}, "
+        f"{len(dataset)} images of {kilobytes:.0f} KB to {args.size} x {args.size}, "
         f"{cores()} cores, median of {args.repeats} rounds"
     )
     references = [reference(path, args.size) for path in dataset.images[:BATCH]]
@@ -77,7 +77,7 @@ def compare_speed(folder, args):
         try:
             first = run(True)
         except ImportError as error:
-            print(f"{name}: left out ({error})")
+            print(f"{name}: not measured ({error})")
             continue
         runs[name] = run
         if first is not None:
@@ -86,9 +86,7 @@ def compare_speed(folder, args):
     for _ in range(args.repeats):
         for name, run in runs.items():
             speeds[name].append(len(dataset) / timed(run))
-    print(
-        f"{'pipeline':42} {'pictures/s':>10} {'of decode':>9} {'PSNR dB (worst)':>16}"
-    )
+    print(f"{'pipeline':42} {'images/s':>10} {'of decode':>9} {'PSNR dB (worst)':>16}")
     for name in runs:
         shown = "-"
         if name in quality:
@@ -97,15 +95,15 @@ def compare_speed(folder, args):
         print(f"{name:42} {np.median(speeds[name]):10.0f} {of_decode:9.2f} {shown:>16}")
     ours = [name for name in quality if name.startswith("keras_localize")]
     for floor in FLOORS:
-        peers = {
+        others = {
             name: np.median(speeds[name])
             for name in set(quality) - set(ours)
             if np.mean(quality[name]) >= floor
         }
-        best = max(peers, key=peers.get)
+        best = max(others, key=others.get)
         for name in ours:
             times = ratio(speeds[name], speeds[best])
-            print(f"at {floor} dB: {name} {times:.2f} times the best peer, {best}")
+            print(f"at {floor} dB: {name} {times:.2f} times the fastest other, {best}")
 
 
 def ratio(speeds, others):
@@ -126,9 +124,10 @@ def repeated(dataset, times):
 
 
 def pipelines(dataset, size):
-    """Name -> function that reads everything, or gives the first batch's pictures."""
-    paths, boxes = dataset.images, dataset.boxes
-    files = tf.data.Dataset.from_tensor_slices((paths, boxes))
+    """{name: function that reads all images, or returns those of the first batch}."""
+    paths, true_boxes = dataset.images, dataset.boxes
+    places = [place(*image_size, size) for image_size in dataset.image_sizes.tolist()]
+    files = tf.data.Dataset.from_tensor_slices((paths, true_boxes))
 
     def decode(path):
         return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
@@ -182,12 +181,12 @@ def pipelines(dataset, size):
         import simplejpeg
 
         def decode(index):
-            place = fit(*dataset.image_sizes[index], size)
+            left, top, right, bottom = places[index]
             return simplejpeg.decode_jpeg(
                 Path(paths[index]).read_bytes(),
                 "RGB",
-                min_width=place.columns,
-                min_height=place.rows,
+                min_width=right - left,
+                min_height=bottom - top,
             )
 
         if not first:
@@ -232,14 +231,12 @@ def pipelines(dataset, size):
 
     def torchvision_style(index):
         with Image.open(paths[index]) as image:
-            picture = image.convert("RGB")
-        place = fit(picture.height, picture.width, size)
-        picture = picture.resize((place.columns, place.rows), Image.Resampling.BILINEAR)
+            image = image.convert("RGB")
+        left, top, right, bottom = place(image.height, image.width, size)
+        image = image.resize((right - left, bottom - top), Image.Resampling.BILINEAR)
         square = np.zeros((size, size, 3), "float32")
-        square[
-            place.top : place.top + place.rows, place.left : place.left + place.columns
-        ] = picture
-        return square, boxes[index]
+        square[top:bottom, left:right] = image
+        return square, true_boxes[index]
 
     def albumentations(interpolation):
         def run(first=False):
@@ -258,7 +255,7 @@ def pipelines(dataset, size):
 
             def function(index):
                 image = cv2.cvtColor(cv2.imread(paths[index]), cv2.COLOR_BGR2RGB)
-                made = transform(image=image, bboxes=[boxes[index]], labels=[0])
+                made = transform(image=image, bboxes=[true_boxes[index]], labels=[0])
                 return made["image"].astype("float32"), made["bboxes"]
 
             return in_threads(function)(first)
@@ -271,7 +268,7 @@ def pipelines(dataset, size):
         "keras_localize to_tf_data [fast]": in_tf_data(True),
         "keras_localize to_tf_data": in_tf_data(False),
         "keras_localize to_pydataset [fast]": in_pydataset,
-        "keras_localize in Grain's threads [fast]": in_grain,
+        "keras_localize with Grain [fast]": in_grain,
         "Keras Resizing(pad_to_aspect_ratio)": in_tf(keras_resizing),
         "tf.image.resize_with_pad": in_tf(resize_with_pad(False)),
         "tf.image.resize_with_pad, antialias": in_tf(resize_with_pad(True)),
@@ -283,15 +280,15 @@ def pipelines(dataset, size):
 
 @contextlib.contextmanager
 def fast_jpeg_installed(wanted):
-    """With the optional packages, or as where they are not installed."""
-    found = fast_jpeg.packages
-    if wanted and found() is None:
+    """With the packages of the extra `fast`, or as if they were not installed."""
+    packages = fast_jpeg.packages
+    if wanted and packages() is None:
         raise ImportError("the extra `fast` is not installed")
-    fast_jpeg.packages = found if wanted else lambda: None
+    fast_jpeg.packages = packages if wanted else lambda: None
     try:
         yield
     finally:
-        fast_jpeg.packages = found
+        fast_jpeg.packages = packages
 
 
 def make_jpegs(folder, count):
@@ -303,16 +300,32 @@ def make_jpegs(folder, count):
         smooth = Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC)
         noisy = np.asarray(smooth, "float64") + rng.normal(0, 14, (375, 500, 1))
         paths.append(folder / f"{index}.jpg")
-        picture = Image.fromarray(np.clip(noisy, 0, 255).astype("uint8"))
-        picture.save(paths[-1], quality=91)
+        image = Image.fromarray(np.clip(noisy, 0, 255).astype("uint8"))
+        image.save(paths[-1], quality=91)
     corners = np.sort(rng.uniform(0, 1, (count, 2, 2)), axis=1).reshape(count, 4)
     return as_dataset(paths, corners)
 
 
-def as_dataset(paths, boxes):
+def as_dataset(paths, true_boxes):
     sizes = np.tile([375, 500], (len(paths), 1))
     labels = np.zeros(len(paths), int)
-    return LocalizationDataset(paths, boxes, labels, ["thing"], image_sizes=sizes)
+    return LocalizationDataset(paths, true_boxes, labels, ["object"], image_sizes=sizes)
+
+
+@functools.cache  # computed before the clock runs, for all pipelines
+def place(height, width, size):
+    """(left, top, right, bottom) of an image in its square, in pixels."""
+    whole = np.array([0, 0, width, height], "float32")
+    placed = boxes.to_square(whole, (height, width), size, "xyxy")
+    return [round(side) for side in keras.ops.convert_to_numpy(placed).tolist()]
+
+
+def cores():
+    """How many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
 
 
 def is_plain(path):
@@ -321,13 +334,13 @@ def is_plain(path):
 
 
 def reference(path, size):
-    """The place in the square, and in float64 what belongs there.
+    """Place of the image in its square, and its pixels there in float64.
 
-    Each target pixel is a triangle-weighted mean of the source's.
+    Each pixel is a mean of the image's pixels with triangular weights.
     """
-    picture = load(path) / 1.0
-    height, width = picture.shape[:2]
-    place = fit(height, width, size)
+    image = load(path) / 1.0
+    height, width = image.shape[:2]
+    left, top, right, bottom = place(height, width, size)
 
     def matrix(before, after):
         centres = (np.arange(after)[:, None] + 0.5) * before / after
@@ -335,15 +348,15 @@ def reference(path, size):
         weights = np.clip(1 - distance, 0, None)
         return weights / weights.sum(axis=1, keepdims=True)
 
-    rows, columns = matrix(height, place.rows), matrix(width, place.columns)
-    return place, np.einsum("ij,kl,jlc->ikc", rows, columns, picture, optimize=True)
+    rows, columns = matrix(height, bottom - top), matrix(width, right - left)
+    expected = np.einsum("ij,kl,jlc->ikc", rows, columns, image, optimize=True)
+    return (left, top, right, bottom), expected
 
 
-def psnr(square, expected):
-    place, picture = expected
-    bottom, right = place.top + place.rows, place.left + place.columns
-    seen = np.asarray(square, "float64")[place.top : bottom, place.left : right]
-    return 10 * np.log10(255**2 / np.mean((seen - picture) ** 2))
+def psnr(square, reference):
+    (left, top, right, bottom), expected = reference
+    pixels = np.asarray(square, "float64")[top:bottom, left:right]
+    return 10 * np.log10(255**2 / np.mean((pixels - expected) ** 2))
 
 
 def timed(run):
@@ -359,17 +372,19 @@ def compare_memory(args):
 
 
 def measure_memory(folder, args):
-    made = make_jpegs(folder, 100)
+    generated = make_jpegs(folder, 100)
     paths = []
     for index in range(args.child):
         link = folder / f"link_{index}.jpg"
-        link.symlink_to(made.images[index % 100])
+        link.symlink_to(generated.images[index % 100])
         paths.append(link)
-    boxes = np.resize(made.boxes, (args.child, 4))
-    data = as_dataset(paths, boxes).to_tf_data(args.size, BATCH, shuffle=True, seed=0)
+    true_boxes = np.resize(generated.boxes, (args.child, 4))
+    data = as_dataset(paths, true_boxes).to_tf_data(
+        args.size, BATCH, shuffle=True, seed=0
+    )
     read = sum(len(images) for images, _, _ in data)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{read} pictures read, peak memory {peak:.0f} MB")
+    print(f"{read} images read, peak memory {peak:.0f} MB")
 
 
 if __name__ == "__main__":

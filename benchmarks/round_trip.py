@@ -1,20 +1,21 @@
-"""How far a box comes home from where it left: `from_square` after `to_square`.
+"""How exactly a box returns: the error of `from_square` after `to_square`.
 
     KERAS_BACKEND=jax python benchmarks/round_trip.py [--boxes 2000]
 
-Pictures of up to 10,000 pixels (primes and thin ones among them), several squares,
-every format, coordinates anywhere in the picture; eagerly, compiled (JAX and
-TensorFlow), and with one size per box as a tensor. Errors in pixels of the original
-picture, float32.
+Image sizes up to 10,000 px (prime and very narrow ones too), several squares, every
+format, boxes anywhere in the image. Computed eagerly, compiled (JAX and TensorFlow),
+and with one image size per box as a tensor. Errors are in pixels of the original
+image, in float32.
 """
 
 import argparse
+import typing
 
 import keras
 import numpy as np
 
 from keras_localize import boxes
-from keras_localize.boxes.formats import FORMATS
+from keras_localize.types import BoundingBoxFormat
 
 LONG = (10000, 9973, 9805, 5003, 3000)
 SHORT = (9999, 8666, 997, 7, 1)
@@ -34,7 +35,7 @@ def compiled(f):
 
 
 def worst(box_format, height, width, size, given):
-    """The largest error in pixels of each way of computing."""
+    """{way of computing: the largest error in pixels}."""
     relative = box_format.startswith("rel_")
     letters = box_format.removeprefix("rel_").removeprefix("center_")
     side = {"x": width, "w": width, "y": height, "h": height}
@@ -50,14 +51,14 @@ def worst(box_format, height, width, size, given):
         return run
 
     plain = there_and_back((height, width))
-    found = {}
+    errors = {}
     runs = {"eager": plain, "compiled": compiled(plain), "sizes": there_and_back(each)}
     for name, run in runs.items():
         if run is not None:
             back = keras.ops.convert_to_numpy(run(keras.ops.convert_to_tensor(start)))
             error = np.abs(back.astype("float64") - start)
-            found[name] = (error * (sides if relative else 1)).max()
-    return found
+            errors[name] = (error * (sides if relative else 1)).max()
+    return errors
 
 
 def main():
@@ -67,16 +68,16 @@ def main():
     given = np.random.default_rng(3).random((count, 4))
     print(f"Keras {keras.__version__}, {keras.backend.backend()}; worst error, pixels")
     print("| format | eager | compiled | a size per box |\n|---|---|---|---|")
-    for box_format in FORMATS:
-        found = [
-            worst(box_format, *picture, size, given)
+    for box_format in typing.get_args(BoundingBoxFormat):
+        errors = [
+            worst(box_format, *image_size, size, given)
             for long in LONG
             for short in SHORT
-            for picture in [(long, min(short, long)), (min(short, long), long)]
+            for image_size in [(long, min(short, long)), (min(short, long), long)]
             for size in SQUARES
         ]
         cells = [
-            f"{max(f[way] for f in found):.2e}" if way in found[0] else "-"
+            f"{max(error[way] for error in errors):.2e}" if way in errors[0] else "-"
             for way in ("eager", "compiled", "sizes")
         ]
         print(f"| {box_format} | {' | '.join(cells)} |", flush=True)

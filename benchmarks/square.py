@@ -1,17 +1,16 @@
-"""Speed of the square's layers beside Keras's and albumentations', as ratios.
+"""Speed of the square's layers compared with Keras's and albumentations'.
 
     KERAS_BACKEND=tensorflow python benchmarks/square.py [--rounds 60] [--only tf.data]
 
-All contenders turn the same 500 x 375 uint8 pictures with one box each into squares of
-224 in one process. They are timed in turn, in many short rounds; a ratio is the median
-of the rounds' ratios to the peer of the same row (with the quartiles), so that what
-slows the machine slows both. More than 1: the first is faster. albumentations is
-optional.
+All turn the same 500 x 375 uint8 images with one box each into squares of 224 px. They
+take turns in one process, in many short rounds, so that other work on the machine slows
+them alike. A ratio is the median of the rounds' ratios, with the quartiles; above 1
+this library is faster. albumentations is optional. "Compiled" is `tf.function` on
+TensorFlow and `jax.jit` on JAX; torch has no such rows.
 
-What a box costs is a few microseconds beside a picture whose time varies more, with
-where its memory happens to lie. So four pipelines with a box and four without are timed
-in turn, and the lower quartiles of the fastest of either four are compared.
-Compiled: `tf.function` on TensorFlow, `jax.jit` on JAX, nothing on torch.
+A box adds a few microseconds to an image. The time of an image varies more than that,
+with the place of its memory. So four pipelines with a box and four without take turns,
+and the lower quartiles of the fastest of each four are compared.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from keras_localize.layers import PadToSquare, RandomSquareView
 SIZE = 224
 
 
-def pictures(count, seed=0):
+def images_and_boxes(count, seed=0):
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, 375, 500, 3)).astype("uint8")
     low = rng.uniform(0, 180, (count, 1, 2))
@@ -62,21 +61,21 @@ def keras_chain():
     return chain
 
 
-def in_tf_data(layer, images, boxes, count, with_boxes=True, open_sizes=False):
-    """A function that maps `count` pictures one by one.
+def in_tf_data(layer, images, boxes, count, with_boxes=True, unknown_sizes=False):
+    """A function that maps `count` images one by one.
 
-    `open_sizes`: the graph does not know the pictures' sizes, as after decoding, so
-    that nothing of the square is a constant.
+    `unknown_sizes`: the graph does not know the sizes of the images, as after decoding
+    a file, so the geometry of the square is no constant.
     """
     labels = np.zeros(boxes.shape[:2], "int32")
-    # Without boxes the same arrays travel under a name that the layer leaves alone.
+    # Without boxes the same arrays have a name that the layer does not change.
     key = "bounding_boxes" if with_boxes else "carried"
     data = {"images": images, key: {"boxes": boxes, "labels": labels}}
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.autotune.enabled = False
     dataset = tf.data.Dataset.from_tensor_slices(data).repeat()
-    if open_sizes:
+    if unknown_sizes:
         dataset = dataset.map(
             lambda data: {
                 **data,
@@ -86,7 +85,7 @@ def in_tf_data(layer, images, boxes, count, with_boxes=True, open_sizes=False):
             }
         )
     dataset = dataset.map(layer, num_parallel_calls=1).with_options(options)
-    # One endless iterator: a round does not pay for starting it.
+    # One endless iterator: a round does not include its start.
     iterator = iter(dataset)
 
     def run():
@@ -97,28 +96,28 @@ def in_tf_data(layer, images, boxes, count, with_boxes=True, open_sizes=False):
 
 
 def in_batches(layer, images, boxes, count, jit):
-    """A function that moves `count` pictures in batches, eagerly or compiled."""
+    """A function that maps `count` images in batches, eagerly or compiled."""
     backend = keras.backend.backend()
     images = keras.ops.convert_to_tensor(images.astype("float32"))
     boxes = keras.ops.convert_to_tensor(boxes)
     labels = keras.ops.zeros(boxes.shape[:2], "int32")
 
-    def moved(images, boxes):
+    def mapped(images, boxes):
         # Keras's layers write into the dict that they are given.
         bounding_boxes = {"boxes": boxes, "labels": labels}
         out = layer({"images": images, "bounding_boxes": bounding_boxes})
         return out["images"], out["bounding_boxes"]["boxes"]
 
     if jit and backend == "tensorflow":
-        moved = tf.function(moved)
+        mapped = tf.function(mapped)
     if jit and backend == "jax":
         import jax
 
-        moved = jax.jit(moved)
+        mapped = jax.jit(mapped)
 
     def run():
         for _ in range(max(count // len(images), 1)):
-            keras.ops.convert_to_numpy(moved(images, boxes)[0])
+            keras.ops.convert_to_numpy(mapped(images, boxes)[0])
 
     return run
 
@@ -146,7 +145,7 @@ def in_albumentations(images, boxes, count):
 
 
 def pairs(images, boxes, count):
-    """{what: (function to time, function of its peer)}, made when asked for."""
+    """{row: makes (our function, the other function)}."""
 
     def mapped(layer, count=count, **options):
         return in_tf_data(layer, images, boxes, count, **options)
@@ -156,14 +155,14 @@ def pairs(images, boxes, count):
 
     pad, view = PadToSquare(SIZE), RandomSquareView(SIZE)
     smooth, keras_smooth = PadToSquare(SIZE, antialias=True), keras_resizing(True)
-    found = {
+    rows = {
         "tf.data: PadToSquare / Keras Resizing": lambda: (
             mapped(pad),
             mapped(keras_resizing()),
         ),
-        "tf.data: PadToSquare / Keras Resizing, open sizes": lambda: (
-            mapped(pad, open_sizes=True),
-            mapped(keras_resizing(), open_sizes=True),
+        "tf.data: PadToSquare / Keras Resizing, unknown sizes": lambda: (
+            mapped(pad, unknown_sizes=True),
+            mapped(keras_resizing(), unknown_sizes=True),
         ),
         "tf.data: the same, antialias": lambda: (mapped(smooth), mapped(keras_smooth)),
         "tf.data: RandomSquareView / Keras chain": lambda: (
@@ -178,35 +177,35 @@ def pairs(images, boxes, count):
     for how, jit in {"eager": False, "compiled": True}.items():
         if jit and keras.backend.backend() == "torch":
             continue
-        found[f"{how}: PadToSquare / Keras Resizing"] = lambda jit=jit: (
+        rows[f"{how}: PadToSquare / Keras Resizing"] = lambda jit=jit: (
             batch(pad, jit),
             batch(keras_resizing(), jit),
         )
-        found[f"{how}: RandomSquareView / Keras chain"] = lambda jit=jit: (
+        rows[f"{how}: RandomSquareView / Keras chain"] = lambda jit=jit: (
             batch(view, jit),
             batch(keras_chain(), jit),
         )
-    return found
+    return rows
 
 
 def box_costs(images, boxes, count, copies=4):
-    """{what: the pipelines with boxes and those without}, made when asked for."""
+    """{row: makes [pipelines with boxes, pipelines without]}."""
 
-    def pipelines(antialias=False, open_sizes=False):
+    def pipelines(antialias=False, unknown_sizes=False):
         layer = PadToSquare(SIZE, antialias=antialias)
         return [
             [
-                in_tf_data(layer, images, boxes, count, with_boxes, open_sizes)
+                in_tf_data(layer, images, boxes, count, with_boxes, unknown_sizes)
                 for _ in range(copies)
             ]
             for with_boxes in (True, False)
         ]
 
-    name = "tf.data: a box beside its picture"
+    name = "tf.data: an image with its box"
     return {
         name: pipelines,
         f"{name}, antialias": lambda: pipelines(antialias=True),
-        f"{name}, open sizes": lambda: pipelines(open_sizes=True),
+        f"{name}, unknown sizes": lambda: pipelines(unknown_sizes=True),
     }
 
 
@@ -217,22 +216,22 @@ def seconds(run):
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--only", default="", help="rows that begin with this")
     arguments = parser.parse_args()
     count = arguments.count
-    print(f"Keras {keras.__version__}, {keras.backend.backend()}; pictures per second")
-    print("| | ours | peer | ratio | quartiles |\n|---|---|---|---|---|")
-    for name, make in pairs(*pictures(16), count).items():
+    print(f"Keras {keras.__version__}, {keras.backend.backend()}; images per second")
+    print("| | ours | other | ratio | quartiles |\n|---|---|---|---|---|")
+    for name, make in pairs(*images_and_boxes(16), count).items():
         if not name.startswith(arguments.only):
             continue
         try:
             runs = make()
             for run in runs:
                 run()
-        except Exception as error:  # not installed, or a peer that does not compile
+        except Exception as error:  # not installed, or it does not compile
             print(f"| {name} | {type(error).__name__} | | | |", flush=True)
             continue
         times = np.array(
@@ -242,17 +241,16 @@ def main():
         done = (
             count // 4 if name == "tf.data: RandomSquareView / Keras chain" else count
         )
-        ours, peer = done / np.median(times, axis=0)
+        ours, other = done / np.median(times, axis=0)
         print(
-            f"| {name} | {ours:.0f} | {peer:.0f} | {ratio:.2f} "
+            f"| {name} | {ours:.0f} | {other:.0f} | {ratio:.2f} "
             f"| {low:.2f}-{high:.2f} |",
             flush=True,
         )
 
-    print(
-        "\n| microseconds | with a box | without | the box's share |\n|---|---|---|---|"
-    )
-    for name, make in box_costs(*pictures(16), count).items():
+    print("\n| microseconds | with a box | without | added by the box |")
+    print("|---|---|---|---|")
+    for name, make in box_costs(*images_and_boxes(16), count).items():
         if not name.startswith(arguments.only):
             continue
         sides = make()
