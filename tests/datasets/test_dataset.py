@@ -23,7 +23,9 @@ def tiny(count=11, classes=3, **options):
     """Pictures of one colour each: (10 * i, ...), every fifth without a box."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(20, 60, (count, 2))
-    images = [np.full((h, w, 3), 10 * i % 256, "uint8") for i, (h, w) in enumerate(sizes)]
+    images = [
+        np.full((h, w, 3), 10 * i % 256, "uint8") for i, (h, w) in enumerate(sizes)
+    ]
     low, high = rng.uniform(0, 0.4, (count, 2)), rng.uniform(0.5, 1, (count, 2))
     weights = (np.arange(count) % 5 != 4).astype(float)
     return LocalizationDataset(
