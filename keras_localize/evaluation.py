@@ -6,6 +6,8 @@ from keras_localize.datasets import LocalizationDataset
 from keras_localize.localizer import LocalizeOptions, Localizer
 from keras_localize.report import LocalizationReport, report_localizations
 
+__all__ = ["evaluate_localizer"]
+
 
 def evaluate_localizer(
     localizer: Localizer,

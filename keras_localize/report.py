@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from keras import ops
 
 from keras_localize import figures
+from keras_localize.arrays import to_numpy
 from keras_localize.boxes import convert, iou
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.localizer import Localization
+
+__all__ = [
+    "ClassReport",
+    "ImageReport",
+    "LocalizationReport",
+    "report_localizations",
+]
 
 _OF_BOXES = ("mean_iou", "iou_50", "iou_75", "max_box_acc", "top1_localization")
 _OF_SOME_MODELS = ("label_accuracy", "quality_error", "coverage")
@@ -229,11 +236,9 @@ def report_localizations(
 def _columns(
     answers: list[Localization], truth: LocalizationDataset
 ) -> dict[str, np.ndarray]:
-    true = ops.convert_to_numpy(
-        convert(truth.boxes, "rel_xyxy", "xyxy", truth.image_sizes)
-    )
+    true = to_numpy(convert(truth.boxes, "rel_xyxy", "xyxy", truth.image_sizes))
     predicted, outer = _boxes(answers, "box"), _boxes(answers, "outer_box")
-    overlap = ops.convert_to_numpy(iou(true, np.nan_to_num(predicted), "xyxy"))
+    overlap = to_numpy(iou(true, np.nan_to_num(predicted), "xyxy"))
     boxed = truth.weights > 0
     # Half a hundredth of a pixel is what float32 may round in a large image.
     low = (outer[:, :2] <= true[:, :2] + 5e-3).all(axis=1)

@@ -8,6 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+__all__ = [
+    "ArrayLike",
+    "BoundingBoxFormat",
+    "DataFormat",
+    "ImageSize",
+    "ImageSource",
+    "Path",
+    "Tensor",
+]
+
 # Keras does not type its tensors: a tensor of the backend, a KerasTensor, or an array.
 Tensor: TypeAlias = Any
 ArrayLike: TypeAlias = npt.ArrayLike | Tensor

@@ -10,14 +10,19 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from keras import ops
 
+from keras_localize.arrays import to_numpy
 from keras_localize.boxes.formats import convert
 from keras_localize.boxes.overlap import iou
 from keras_localize.checks import check_positive_int
 from keras_localize.images import load
 from keras_localize.localizer.predictions import class_probabilities
 from keras_localize.types import BoundingBoxFormat
+
+__all__ = [
+    "plot_history",
+    "plot_localizations",
+]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -225,7 +230,7 @@ class _Entry:
         box = convert(
             np.asarray(self.box, "float32"), self.format, "xyxy", (height, width)
         )
-        x0, y0, x1, y1 = (float(value) for value in ops.convert_to_numpy(box))
+        x0, y0, x1, y1 = (float(value) for value in to_numpy(box))
         return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
@@ -299,7 +304,7 @@ def _counted(entries, argument, count):
 
 
 def _array(values):
-    return ops.convert_to_numpy(values)
+    return to_numpy(values)
 
 
 def _title(guess, fact, corners):
@@ -312,7 +317,7 @@ def _title(guess, fact, corners):
     lines = [" ".join(parts)] if parts else []
     if len(corners) == 2:
         pair = np.array(corners, "float32")
-        value = float(ops.convert_to_numpy(iou(pair[0], pair[1], "xyxy")))
+        value = float(to_numpy(iou(pair[0], pair[1], "xyxy")))
         lines.append(f"IoU {value:.2f}")
     return "\n".join(lines)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import ops
 
+from keras_localize.arrays import to_numpy
 from keras_localize.boxes import flip
 from keras_localize.checks import check_positive_int
 from keras_localize.files import replacing
@@ -119,7 +119,7 @@ def _rows(features, batch, mirror):
     weights = {key: np.asarray(value) for key, value in weights.items()}
     parts = [_flat(features, images, targets, weights)]
     if mirror:
-        targets = {**targets, "box": ops.convert_to_numpy(flip(targets["box"]))}
+        targets = {**targets, "box": to_numpy(flip(targets["box"]))}
         parts.append(_flat(features, flip_images(images), targets, weights))
     return _concatenated(parts)
 

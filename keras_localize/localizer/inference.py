@@ -6,19 +6,23 @@ in `_Pipeline`: all in this file. Whoever passes options on takes them by
 """
 
 import itertools
-import numbers
 import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple, TypedDict, Unpack
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack, overload
 
 import keras
 import numpy as np
-from keras import ops
 
-from keras_localize.checks import check_choice, check_positive_int
+from keras_localize.arrays import to_numpy
+from keras_localize.checks import (
+    check_bool,
+    check_choice,
+    check_number,
+    check_positive_int,
+)
 from keras_localize.images import ImageError, crop, letterbox
 from keras_localize.localizer.flipping import flip_images
 from keras_localize.localizer.localization import Localization
@@ -29,7 +33,7 @@ from keras_localize.localizer.predictions import (
     to_original,
 )
 from keras_localize.localizer.refinement import out_of_windows, windows_around
-from keras_localize.localizer.sources import each_source
+from keras_localize.localizer.sources import Images, each_source
 
 # Decoding is done by C code that leaves Python's lock; more threads than this bring
 # little, because the prediction uses the cores too.
@@ -37,14 +41,18 @@ _THREADS = 4
 _NAMED = 5
 
 
-class LocalizeOptions(TypedDict, total=False):
-    """The options of `Localizer.localize`, which describes them."""
-
+class _Options(TypedDict, total=False):
     flip_average: bool
     refine: bool
-    on_error: Literal["raise", "skip"]
     presence_threshold: float
     verbose: Literal["auto", 0, 1, 2]
+
+
+class LocalizeOptions(_Options, total=False):
+    """The options of `Localizer.localize`, which describes them."""
+
+    # Apart, because it decides about the type of the answers.
+    on_error: Literal["raise", "skip"]
 
 
 _DEFAULTS: LocalizeOptions = {
@@ -59,9 +67,24 @@ _DEFAULTS: LocalizeOptions = {
 class Localizes:
     """The methods of `Localizer` that answer for images."""
 
+    @overload
     def localize(
-        self, images: Any, batch_size: int = 32, **options: Unpack[LocalizeOptions]
-    ) -> list[Localization | None]:
+        self,
+        images: Images,
+        batch_size: int = 32,
+        *,
+        on_error: Literal["raise"] = "raise",
+        **options: Unpack[_Options],
+    ) -> list[Localization]: ...
+
+    @overload
+    def localize(
+        self, images: Images, batch_size: int = 32, **options: Unpack[LocalizeOptions]
+    ) -> list[Localization | None]: ...
+
+    def localize(
+        self, images: Images, batch_size: int = 32, **options: Unpack[LocalizeOptions]
+    ) -> Any:
         """Finds the object in images of any size.
 
         Args:
@@ -102,7 +125,7 @@ class Localizes:
         return [answer for _, answer in answers]
 
     def iter_localize(
-        self, images: Any, batch_size: int = 32, **options: Unpack[LocalizeOptions]
+        self, images: Images, batch_size: int = 32, **options: Unpack[LocalizeOptions]
     ) -> Iterator[tuple[Any, Localization | None]]:
         """As `localize`, one answer at a time, for any number of images.
 
@@ -154,8 +177,9 @@ class _Pipeline:
         with ThreadPoolExecutor(_THREADS) as pool:
             reads = _map_ahead(pool, self._read, sources, 2 * self.batch_size)
             while batch := list(itertools.islice(reads, self.batch_size)):
-                good = [read for read in batch if read.error is None]
-                answers = iter(self._answer(good, pool) if good else [])
+                answers = iter(
+                    self._answer([r for r in batch if r.square is not None], pool)
+                )
                 for read in batch:
                     if read.error is not None:
                         skipped.append(str(read.error))
@@ -180,17 +204,19 @@ class _Pipeline:
     def _answer(
         self, batch: list[_Read], pool: ThreadPoolExecutor
     ) -> list[Localization]:
+        if not batch:
+            return []
         size = self.localizer.image_size
         image_sizes = np.array([read.size for read in batch], "int32")
         outputs = self._predict([read.square for read in batch])
-        boxes = ops.convert_to_numpy(to_original(outputs["box"], image_sizes, size))
+        boxes = to_numpy(to_original(outputs["box"], image_sizes, size))
         if self.refine:
             windows = windows_around(boxes, image_sizes, size)
             sources = [read.source for read in batch]
             crops = list(pool.map(crop, sources, windows, itertools.repeat(size)))
             refined = self._predict(crops)
             boxes = _inside(out_of_windows(refined["box"], windows), image_sizes)
-            outputs = _as_numpy(join_refined(outputs, refined))
+            outputs = join_refined(outputs, refined)
         return to_localizations(
             outputs, boxes, self.localizer.class_names, self.threshold
         )
@@ -205,8 +231,8 @@ class _Pipeline:
         outputs = self.localizer.predict_on_batch(batch)
         if self.flip_average:
             flipped = self.localizer.predict_on_batch(flip_images(batch))
-            outputs = _as_numpy(average_flipped(outputs, flipped))
-        return {key: value[: len(squares)] for key, value in outputs.items()}
+            outputs = average_flipped(outputs, flipped)
+        return {key: to_numpy(x)[: len(squares)] for key, x in outputs.items()}
 
     def _progress(self, count: int | None) -> Any:
         verbose = self.verbose
@@ -226,17 +252,9 @@ def _resolve(options: LocalizeOptions) -> dict[str, Any]:
         )
     resolved: dict[str, Any] = {**_DEFAULTS, **options}
     check_choice(resolved["on_error"], ("raise", "skip"), "on_error")
-    threshold = resolved["presence_threshold"]
-    if not isinstance(threshold, numbers.Real) or not 0 <= threshold <= 1:
-        raise ValueError(
-            "`presence_threshold` must be in [0, 1]. Received: "
-            f"presence_threshold={threshold!r}"
-        )
-    for name in ("flip_average", "refine"):
-        if not isinstance(resolved[name], (bool, np.bool_)):
-            raise ValueError(
-                f"`{name}` must be a bool. Received: {name}={resolved[name]!r}"
-            )
+    check_number(resolved["presence_threshold"], "presence_threshold", 0, 1)
+    check_bool(resolved["flip_average"], "flip_average")
+    check_bool(resolved["refine"], "refine")
     if resolved["verbose"] not in ("auto", 0, 1, 2):
         raise ValueError(
             '`verbose` must be "auto", 0, 1 or 2. Received: '
@@ -267,7 +285,3 @@ def _map_ahead(
 def _inside(boxes: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:
     limits = image_sizes[:, [1, 0, 1, 0]]
     return np.clip(boxes, 0, limits).astype("float32")
-
-
-def _as_numpy(outputs: dict[str, Any]) -> dict[str, np.ndarray]:
-    return {key: ops.convert_to_numpy(value) for key, value in outputs.items()}

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_localize.arrays import to_numpy
 from keras_localize.types import Tensor
 
 # On torch Keras has a faster class of its own behind the name `keras.optimizers.AdamW`.
@@ -61,7 +62,7 @@ class OneCycleAdamW(_AdamW):
 
     def __init__(self, learning_rate: float = 0.001, **kwargs: Any) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.peak = float(keras.ops.convert_to_numpy(self.learning_rate))
+        self.peak = float(to_numpy(self.learning_rate))
 
         # Variables, so that they are saved and restored with the optimizer's state.
         def variable(value: float, name: str) -> keras.Variable:
@@ -106,7 +107,7 @@ class OneCycleAdamW(_AdamW):
         return {**config, "learning_rate": self.peak} if self._rate_is_own() else config
 
     def _rate_is_own(self) -> bool:
-        rates = [ops.convert_to_numpy(x) for x in (self.learning_rate, self.cycle_rate)]
+        rates = [to_numpy(x) for x in (self.learning_rate, self.cycle_rate)]
         return bool(rates[0] == rates[1])
 
 

@@ -6,10 +6,12 @@ inside the graph of an export.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_localize.arrays import to_numpy
 from keras_localize.boxes import clip, flip, from_square
 from keras_localize.localizer.class_names import count_classes
 from keras_localize.localizer.localization import Localization
@@ -58,9 +60,9 @@ def decode_predictions(
         raise ValueError(
             f'`outputs` must hold "box". Received: {", ".join(outputs) or "nothing"}'
         )
-    arrays = {key: ops.convert_to_numpy(value) for key, value in outputs.items()}
+    arrays = {key: to_numpy(value) for key, value in outputs.items()}
     sizes = np.asarray(image_sizes, "int32")
-    boxes = ops.convert_to_numpy(to_original(arrays["box"], sizes, image_size))
+    boxes = to_numpy(to_original(arrays["box"], sizes, image_size))
     return to_localizations(arrays, boxes, class_names, presence_threshold)
 
 
@@ -109,7 +111,7 @@ def join_refined(
 
 
 def to_localizations(
-    outputs: Mapping[str, np.ndarray],
+    outputs: Mapping[str, Tensor],
     boxes: np.ndarray,
     class_names: Sequence[str] | None,
     presence_threshold: float,
@@ -117,19 +119,20 @@ def to_localizations(
     """One `Localization` for each row of the outputs.
 
     Args:
-        outputs: NumPy outputs of N images.
+        outputs: outputs of N images, in NumPy or as tensors.
         boxes: their boxes (N, 4) in pixels of the original images.
         class_names: names in the order of the class ids, or None.
         presence_threshold: as in `decode_predictions`.
     """
-    scores = quality = presence = [None] * len(boxes)
+    scores: list[Any] = [None] * len(boxes)
+    quality, presence = scores, scores
     if "label" in outputs:
         probabilities = class_probabilities(outputs["label"], class_names)
-        scores = ops.convert_to_numpy(probabilities).tolist()
+        scores = to_numpy(probabilities).tolist()
     if "quality" in outputs:
-        quality = np.ravel(outputs["quality"]).tolist()
+        quality = np.ravel(to_numpy(outputs["quality"])).tolist()
     if "presence" in outputs:
-        presence = np.ravel(outputs["presence"]).tolist()
+        presence = np.ravel(to_numpy(outputs["presence"])).tolist()
     return [
         _localization(*row, class_names, presence_threshold)
         for row in zip(boxes.tolist(), scores, quality, presence, strict=True)

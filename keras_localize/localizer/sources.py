@@ -3,14 +3,19 @@
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from PIL import Image
 
+from keras_localize.datasets import LocalizationDataset
 from keras_localize.images import list_images
+from keras_localize.types import ImageSource
+
+# One image, a folder, a data set, or any iterable of these.
+Images: TypeAlias = ImageSource | LocalizationDataset | Iterable[Any]
 
 
-def each_source(images: Any) -> tuple[Iterator[Any], int | None]:
+def each_source(images: Images) -> tuple[Iterator[Any], int | None]:
     """The images of anything that `localize` takes, and how many if that is known.
 
     Raises:
@@ -21,7 +26,7 @@ def each_source(images: Any) -> tuple[Iterator[Any], int | None]:
         return iter(files), len(files)
     if _is_one(images):
         return iter([images]), 1
-    if hasattr(images, "image_sizes"):  # a LocalizationDataset
+    if isinstance(images, LocalizationDataset):
         images = images.images
     if not isinstance(images, Iterable):
         raise ValueError(
@@ -50,7 +55,7 @@ def _is_one(images: Any) -> bool:
     shape = getattr(images, "shape", None)
     if shape is not None:
         return len(shape) != 4
-    return not isinstance(images, Iterable) and not hasattr(images, "image_sizes")
+    return not isinstance(images, (Iterable, LocalizationDataset))
 
 
 def _is_folder(images: Any) -> bool:

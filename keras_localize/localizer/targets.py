@@ -2,9 +2,10 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
+
+from keras_localize.arrays import to_numpy
 
 # How far a box may lie beyond the image: the rounding of an honest conversion.
 _BORDER = 1e-3
@@ -69,11 +70,11 @@ def check_targets(
             finite, outside of `[0, 1]` or with `x1 < x0` or `y1 < y0`.
     """
     if targets.get("label") is not None and num_classes is not None:
-        _check_labels(_as_numpy(targets["label"]), num_classes)
+        _check_labels(to_numpy(targets["label"]), num_classes)
     if targets.get("box") is not None:
         weight = None if sample_weight is None else sample_weight.get("box")
         _check_boxes(
-            _as_numpy(targets["box"]), None if weight is None else _as_numpy(weight)
+            to_numpy(targets["box"]), None if weight is None else to_numpy(weight)
         )
 
 
@@ -90,7 +91,7 @@ def _by_name(values: Any, names: list[str], argument: str) -> dict[str, Any]:
     return dict(zip(names, values))
 
 
-def _check_labels(labels, num_classes):
+def _check_labels(labels: np.ndarray, num_classes: int) -> None:
     if labels.dtype.kind not in "biuf":
         raise ValueError(
             "The targets' `label` must be numbers, class ids or one-hot. Received: "
@@ -111,7 +112,7 @@ def _check_labels(labels, num_classes):
         )
 
 
-def _check_boxes(boxes, weight):
+def _check_boxes(boxes: np.ndarray, weight: np.ndarray | None) -> None:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(
             "The targets' `box` must be one box per image, (N, 4). Received: shape "
@@ -133,9 +134,3 @@ def _check_boxes(boxes, weight):
                 "the square image (keras_localize.boxes.convert and to_square get "
                 f"there). Received: {boxes[i].tolist()} at index {i}, {what}"
             )
-
-
-def _as_numpy(values):
-    if isinstance(values, np.ndarray):
-        return values
-    return keras.ops.convert_to_numpy(values)
