@@ -50,6 +50,13 @@ def check_number(
     return float(value)
 
 
+def check_bool(value: Any, argument: str) -> bool:
+    """`value` as a `bool`, or a ValueError that names `argument`."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"`{argument}` must be a bool. Received: {argument}={value!r}")
+    return bool(value)
+
+
 def check_data_format(value: Any) -> DataFormat:
     """`value`, or for None the data format of the Keras configuration.
 

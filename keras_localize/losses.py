@@ -11,10 +11,10 @@ from keras_localize.boxes.overlap import (
     MEASURES,
     RESOLUTION,
     SCALE,
+    compare_axis,
     larger,
     magnitude,
     measure,
-    meet,
     positive,
     scaled_corners,
     smaller,
@@ -63,8 +63,8 @@ class _OverlapLoss(keras.losses.Loss):
 
     def _overlap_loss(self, true, pred):
         x0, y0, x1, y1 = pred
-        x = meet(*_ordered(true[0], true[2]), *_ordered(x0, x1))
-        y = meet(*_ordered(true[1], true[3]), *_ordered(y0, y1))
+        x = compare_axis(*_ordered(true[0], true[2]), *_ordered(x0, x1))
+        y = compare_axis(*_ordered(true[1], true[3]), *_ordered(y0, y1))
         inversion = _inversion(x0, x1, x.hull) + _inversion(y0, y1, y.hull)
         return 1 - measure(self.overlap, x, y) + ops.squeeze(inversion, axis=-1)
 

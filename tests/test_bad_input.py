@@ -45,7 +45,7 @@ def test_boxes_that_are_none(name):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_formats_that_are_none(name):
     for value in ("coco", "XYXY", None, ["xyxy"], 3):
-        with pytest.raises(ValueError, match="must be one of xyxy, yxyx") as error:
+        with pytest.raises(ValueError, match='must be one of "xyxy", "yxyx"') as error:
             FUNCTIONS[name](BOX, value)
         assert repr(value) in str(error.value)
 

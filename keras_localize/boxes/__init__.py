@@ -1,9 +1,9 @@
 """Boxes: pure functions on tensors of shape (..., 4), any rank, any backend."""
 
-from keras_localize.boxes.flip import flip
-from keras_localize.boxes.formats import area, clip, convert
+from keras_localize.boxes.formats import area, convert
 from keras_localize.boxes.overlap import ciou, diou, giou, iou
 from keras_localize.boxes.square import from_square, to_square
+from keras_localize.boxes.transforms import clip, flip
 
 __all__ = [
     "area",

@@ -1,23 +1,28 @@
-"""The square: where a picture lies in it, and how boxes move in and out.
+"""The padded square: where an image lies in it, and how boxes move in and out.
 
-This is the only place that knows the square's scale and offset. Pixels
-(`PadToSquare`, the datasets) and boxes (the functions below) both ask `fit`.
+Only `fit` computes the square's scale and offset. Pixels (`PadToSquare`, the images
+of the datasets) and boxes (the functions below) both use it.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
-from keras_localize.boxes.formats import (
-    as_boxes,
-    check_format,
-    is_relative,
-    sides,
-)
+from keras_localize.boxes.array_namespace import ArrayNamespace
+from keras_localize.boxes.formats import as_boxes, check_format, is_relative
+from keras_localize.boxes.image_size import sides
+from keras_localize.checks import check_positive_int
+from keras_localize.types import ArrayLike, BoundingBoxFormat, ImageSize, Tensor
 
 
-def to_square(boxes, image_size, size=None, bounding_box_format="xyxy"):
+def to_square(
+    boxes: ArrayLike,
+    image_size: ImageSize,
+    size: int | None = None,
+    bounding_box_format: BoundingBoxFormat = "xyxy",
+) -> Tensor:
     """Moves boxes from an image to its padded square.
 
     The square is the one of `PadToSquare`: the image is scaled so that its longer
@@ -35,7 +40,7 @@ def to_square(boxes, image_size, size=None, bounding_box_format="xyxy"):
 
     Returns:
         Tensor of the shape and format of `boxes`, float64 if `boxes` is, else
-        float32. A coordinate that is not finite stays so.
+        float32. NaN and infinity stay what they are.
 
     Raises:
         ValueError: for an unknown format, a last axis that is not 4, a missing or
@@ -51,11 +56,16 @@ def to_square(boxes, image_size, size=None, bounding_box_format="xyxy"):
     return _move(boxes, image_size, size, bounding_box_format, inverse=False)
 
 
-def from_square(boxes, image_size, size=None, bounding_box_format="xyxy"):
+def from_square(
+    boxes: ArrayLike,
+    image_size: ImageSize,
+    size: int | None = None,
+    bounding_box_format: BoundingBoxFormat = "xyxy",
+) -> Tensor:
     """Moves boxes from a padded square back to the original image.
 
-    The exact inverse of `to_square`, with the same arguments: float32 brings a box of
-    a picture of 10,000 pixels back to within 1e-3 pixel.
+    The inverse of `to_square`, with the same arguments. In float32 a box of an image
+    of 10,000 pixels comes back to within 1e-3 pixel.
 
     Args:
         boxes: tensor of shape `(..., 4)`, any rank, in the square's coordinates.
@@ -85,10 +95,10 @@ def from_square(boxes, image_size, size=None, bounding_box_format="xyxy"):
 
 
 class Fit(NamedTuple):
-    """A picture's place in its square, all integers, in pixels.
+    """Where an image lies in its square, all integers, in pixels.
 
-    `height` x `width` pixels of the picture become `rows` x `columns` pixels, put
-    at (`top`, `left`) of a square of side `size`.
+    `height` x `width` pixels of the image become `rows` x `columns` pixels, put at
+    (`top`, `left`) of a square of side `size`.
     """
 
     height: Any
@@ -100,53 +110,62 @@ class Fit(NamedTuple):
     left: Any
 
 
-def fit(height, width, size=None, maximum=max):
-    """Centres a picture in a square, in whole pixels.
+def fit(
+    height: Any,
+    width: Any,
+    size: int | None = None,
+    maximum: Callable[[Any, Any], Any] = max,
+) -> Fit:
+    """Centres an image in a square, in whole pixels.
 
     The arithmetic is in integers, so that Python, every backend and `tf.data` round
-    alike, and a picture of 3000 x 1 keeps at least one pixel. Because `rows` and
-    `columns` are rounded, the true scale differs per axis: `rows / height` and
+    alike. An image of 3000 x 1 keeps at least one pixel. Because `rows` and `columns`
+    are rounded, the true scale differs per axis: `rows / height` and
     `columns / width`. Boxes must use these and never the nominal `size / longer`.
 
     Args:
-        height: the picture's height: int or integer tensor.
-        width: the picture's width.
-        size: side of the square; `None`: the longer side of the picture.
+        height: the image's height: int or integer tensor.
+        width: the image's width.
+        size: side of the square; `None`: the longer side of the image.
         maximum: `max` for ints, the backend's `maximum` for tensors.
     """
     longer = maximum(height, width)
     if size is None:
-        size, rows, columns = longer, height, width
+        side, rows, columns = longer, height, width
     else:
+        side = size
         rows = maximum((2 * height * size + longer) // (2 * longer), 1)
         columns = maximum((2 * width * size + longer) // (2 * longer), 1)
-    top = (size - rows) // 2
-    left = (size - columns) // 2
-    return Fit(height, width, size, rows, columns, top, left)
+    top = (side - rows) // 2
+    left = (side - columns) // 2
+    return Fit(height, width, side, rows, columns, top, left)
 
 
-def move(xp, boxes, fit, bounding_box_format, inverse=False):
-    """Boxes (..., 4) of any format into the square, or, `inverse`, back out of it.
+def move(
+    xp: ArrayNamespace,
+    boxes: Tensor,
+    fit: Fit,
+    bounding_box_format: BoundingBoxFormat,
+    inverse: bool = False,
+) -> Tensor:
+    """Moves boxes (..., 4) of any format into the square, or, `inverse`, out of it.
 
-    `xp` is `numpy` with a fit of ints, or a backend's namespace with a fit of ints or
-    of integer tensors. Each coordinate is mapped as it stands, positions about a
-    centre and extents by the scale alone: no detour by corners or pixels, and half the
-    magnitude, keep float32 exact to a fraction of a pixel.
+    `fit` holds ints or integer tensors. Each coordinate is mapped in its own format:
+    positions relative to the centre, extents by the scale alone. Corners and pixels
+    would be a detour with larger numbers, and float32 would lose fractions of a pixel.
     """
     letters = bounding_box_format.removeprefix("rel_").removeprefix("center_")
-    picture, scaled, picture_at, scaled_at, corner_at = _rows(
-        xp, fit, boxes.dtype, letters
-    )
+    image, scaled, image_at, scaled_at, corner_at = _rows(xp, fit, boxes.dtype, letters)
 
-    def constant(row):
-        return xp.array(row, boxes.dtype) if isinstance(row, np.ndarray) else row
+    def constant(row: Any) -> Any:
+        return xp.array(row, dtype=boxes.dtype) if isinstance(row, np.ndarray) else row
 
     if is_relative(bounding_box_format):
-        # In fractions of a side a coordinate moves little or not at all: what is added
-        # to it is small, and so are its rounding errors.
+        # A coordinate in fractions of a side moves little. The small difference is
+        # computed and added, because its rounding error is small too.
         square = fit.size
         if not isinstance(square, int):
-            square = xp.cast(square, boxes.dtype)[..., None]
+            square = xp.array(square, dtype=boxes.dtype)[..., None]
         # Widths and heights have no origin.
         origin = np.array([letter in "xy" for letter in letters], "float32")
         middle = constant(0.5 * origin)
@@ -157,24 +176,26 @@ def move(xp, boxes, fit, bounding_box_format, inverse=False):
             return boxes + ((boxes - middle - shift) * growth - shift)
         growth = constant((scaled - square) / square)
         return boxes + ((boxes - middle) * growth + shift)
-    scale = constant(scaled / picture)
-    middle = constant(picture_at / 2)
+    scale = constant(scaled / image)
+    middle = constant(image_at / 2)
     centre = constant(corner_at + scaled_at / 2)
     if inverse:
         return (boxes - centre) / scale + middle
     return (boxes - middle) * scale + centre
 
 
-def _rows(xp, fit, dtype, letters):
-    """What each coordinate moves by, (4,) or (..., 4) each, for ints in float64.
+def _rows(
+    xp: ArrayNamespace, fit: Fit, dtype: Any, letters: str
+) -> tuple[Any, Any, Any, Any, Any]:
+    """The five numbers that move each coordinate: (4,) or (..., 4), ints as float64.
 
-    Sides of the picture and of its scaled copy; the same two and the copy's corner for
-    positions, with 0 for widths and heights.
+    The sides of the image and of its scaled copy; then, for positions alone and 0 for
+    widths and heights, the same two and the corner of the copy.
     """
-    across = {"x": (fit.width, fit.columns, fit.left)}
+    across: dict[str, Any] = {"x": (fit.width, fit.columns, fit.left)}
     across["y"] = (fit.height, fit.rows, fit.top)
     across.update(w=across["x"], h=across["y"])
-    rows = list(zip(*(across[letter] for letter in letters)))
+    rows: Any = list(zip(*(across[letter] for letter in letters)))
     if "w" in letters:
         rows += [
             tuple(value if letter in "xy" else 0 for letter, value in zip(letters, row))
@@ -186,26 +207,27 @@ def _rows(xp, fit, dtype, letters):
         # One stack and one cast for all: in `tf.data` every operation counts.
         values = [value for row in rows for value in row]
         values = [v + 0 * fit.rows if isinstance(v, int) else v for v in values]
-        stacked = xp.cast(xp.stack(values, axis=-1), dtype)
+        stacked = xp.array(xp.stack(values, axis=-1), dtype=dtype)
         rows = [stacked[..., i : i + 4] for i in range(0, len(values), 4)]
-    return *rows[:2], *rows[-3:]
+    return rows[0], rows[1], rows[-3], rows[-2], rows[-1]
 
 
-def check_size(size):
-    """Raises the ValueError unless `size` is None or an int of at least 1."""
-    whole = hasattr(size, "__index__") and not isinstance(size, bool)
-    if size is not None and (not whole or size < 1):
-        raise ValueError(
-            "`size` must be the square's side in pixels, an int of at least 1, or "
-            f"None. Received: size={size!r}"
-        )
+def check_size(size: Any) -> int | None:
+    """`size` as None or an int, or the ValueError unless it is positive."""
+    return None if size is None else check_positive_int(size, "size")
 
 
-def _move(boxes, image_size, size, bounding_box_format, inverse):
+def _move(
+    boxes: ArrayLike,
+    image_size: ImageSize,
+    size: int | None,
+    bounding_box_format: BoundingBoxFormat,
+    inverse: bool,
+) -> Tensor:
     check_format(bounding_box_format)
     check_size(size)
-    boxes = as_boxes(boxes)
-    height, width = sides(ops, image_size, boxes, dtype="int32")
-    maximum = max if isinstance(height, int) else ops.maximum
+    tensor = as_boxes(boxes)
+    height, width = sides(image_size, tensor, dtype="int32")
+    maximum: Any = max if isinstance(height, int) else ops.maximum
     place = fit(height, width, size, maximum)
-    return move(ops, boxes, place, bounding_box_format, inverse)
+    return move(ops, tensor, place, bounding_box_format, inverse)

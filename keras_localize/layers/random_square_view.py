@@ -1,61 +1,67 @@
-"""The square's training twin: a random view of each picture, in one resampling."""
+"""Random augmentation with a square output, in one resampling."""
 
 import math
 import numbers
 import random
+from collections.abc import Callable
+from typing import Any, Literal, overload
 
 import keras
 
+from keras_localize.boxes.array_namespace import TensorNamespace
 from keras_localize.boxes.formats import (
+    Corners,
     from_corners,
     is_relative,
     to_corners,
     to_fractions,
     to_pixels,
 )
-from keras_localize.layers.draws import as_seeds, fold, uniform
-from keras_localize.layers.pad_to_square import (
-    PadToSquare,
-    check_dense,
-    keep_sentinels,
-)
+from keras_localize.boxes.missing import keep_missing
+from keras_localize.checks import check_choice, check_number, check_positive_int
+from keras_localize.layers.inputs import images_of
+from keras_localize.layers.pad_to_square import PadToSquare
+from keras_localize.layers.pixels import fill_in_dtype, spatial_axes, to_dtype
+from keras_localize.layers.random_numbers import as_seeds, fold
+from keras_localize.layers.random_views import ViewRanges, draw_views, view_corners
 from keras_localize.layers.resampling import resample
-from keras_localize.layers.tf_data import in_tf_graph, ops_for
+from keras_localize.layers.tf_data import in_tf_graph, namespace_of
+from keras_localize.types import BoundingBoxFormat, DataFormat, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_localize")
 class RandomSquareView(PadToSquare):
-    """Shows a random view of each picture in a square, its boxes kept in sight.
+    """Random augmentation with a square output; boxes stay visible.
 
-    In training each picture is mirrored, zoomed, stretched and shifted by one random
-    map, drawn for it alone, and resampled once, straight from its own pixels; its
-    boxes go exactly where the pixels go. With `training=False` the layer is
-    `PadToSquare`.
+    In training each image is flipped, zoomed, stretched and shifted by one random map,
+    drawn for it alone, and resampled once, from its own pixels. Its boxes move by the
+    same map. With `training=False` the layer is `PadToSquare`.
 
-    Every box (and all boxes of a picture at once) stays visible by at least
-    `min_visible` of its area; a zoom that would forbid this is reduced for that
-    picture. What leaves the square is cut off the box. Rows that mark "no box" (all -1
-    or all 0) or that hold NaN or inverted corners are not kept in sight.
+    Every box stays visible by at least `min_visible` of its area, also where an image
+    has several. A zoom that would make this impossible is reduced for that image. A
+    box that crosses the square's border is clipped. Rows that mark "no box" (all -1 or
+    all 0), hold NaN or have inverted corners need not stay visible.
 
     Args:
         size: side of the square in pixels.
-        flip: probability of a horizontal mirror image, 0 to 1.
+        flip: probability of a horizontal flip, 0 to 1.
         zoom: pair (least, most) of magnifications relative to `PadToSquare`, drawn
-            evenly on a logarithmic scale: (0.8, 1.5) shows the picture between 0.8
-            and 1.5 times as large.
-        aspect: most that the ratio of width to height may change: 0.12 draws it
-            between 1/1.12 and 1.12.
-        shift: how far the picture may be moved beyond what keeps the square filled
+            uniformly on a logarithmic scale: with (0.8, 1.5) the image is 0.8 to 1.5
+            times as large. One number serves as both.
+        aspect: most that the ratio of width to height may change: with 0.12 its factor
+            is drawn between 1/1.12 and 1.12.
+        shift: how far the image may be moved beyond what keeps the square filled
             (or, where it is smaller than the square, beyond the square's border), as
             a share of the square's side.
-        min_visible: least share of each box's area (of its part within the picture)
-            that is seen, in (0, 1]; 1 keeps boxes whole.
-        fill_value: value outside the picture; masks are filled with 0.
+        min_visible: least share of each box's area (of its part within the image)
+            that stays visible, in [0.001, 1]; 1 keeps boxes whole.
+        fill_value: value outside the image; masks are filled with 0.
         interpolation: `"bilinear"` or `"nearest"`.
-        antialias: whether to filter where the picture shrinks. Truer and slower.
+        antialias: whether to filter where the image shrinks. Slower; see
+            `PadToSquare`.
         bounding_box_format: see `PadToSquare`.
         data_format: see `PadToSquare`.
-        seed: an integer that makes the sequence of draws repeatable where pictures
+        seed: an integer that makes the sequence of draws repeatable where images
             come in a fixed order. For draws that do not depend on the order, give
             each call its own `seed`, see below.
         **kwargs: base layer keyword arguments, such as `name` and `dtype`.
@@ -63,10 +69,10 @@ class RandomSquareView(PadToSquare):
     Call arguments:
         data: as `PadToSquare`: an image, a batch, or a dict.
         training: True (the default outside a model) for random views.
-        seed: integers that the draws shall be a pure function of, the same on every
-            backend and under any parallelism: `(K,)` for one image, `(B, K)` for a
-            batch, for example (seed, epoch, index) of each picture. `None`: the next
-            draws of the layer.
+        seed: integers, `(K,)` for one image or `(B, K)` for a batch, for example
+            (seed, epoch, index) of each image. The draws are a pure function of
+            them, the same on every backend and under any parallelism. `None`: the
+            next draws of the layer.
 
     Raises:
         ValueError: as `PadToSquare`, and for an argument out of its range.
@@ -77,28 +83,31 @@ class RandomSquareView(PadToSquare):
     >>> view = keras_localize.layers.RandomSquareView(64, bounding_box_format="xyxy")
     >>> image = np.ones((200, 400, 3), "uint8")
     >>> data = {"images": image, "bounding_boxes": {"boxes": [100, 50, 300, 150]}}
-    >>> seen = view(data, seed=(0, 1, 2))
-    >>> box = keras.ops.convert_to_numpy(seen["bounding_boxes"]["boxes"])
+    >>> viewed = view(data, seed=(0, 1, 2))
+    >>> box = keras.ops.convert_to_numpy(viewed["bounding_boxes"]["boxes"])
     >>> bool((box >= 0).all() and (box <= 64).all())
     True
     """
 
+    # All boxes of an image are looked at together.
+    _takes_ragged_boxes = False
+
     def __init__(
         self,
-        size,
-        flip=0.5,
-        zoom=(0.8, 1.5),
-        aspect=0.12,
-        shift=0.1,
-        min_visible=1.0,
-        fill_value=0.0,
-        interpolation="bilinear",
-        antialias=False,
-        bounding_box_format="xyxy",
-        data_format=None,
-        seed=None,
-        **kwargs,
-    ):
+        size: int,
+        flip: float = 0.5,
+        zoom: tuple[float, float] | float = (0.8, 1.5),
+        aspect: float = 0.12,
+        shift: float = 0.1,
+        min_visible: float = 1.0,
+        fill_value: float = 0.0,
+        interpolation: Literal["bilinear", "nearest"] = "bilinear",
+        antialias: bool = False,
+        bounding_box_format: BoundingBoxFormat = "xyxy",
+        data_format: DataFormat | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             size=size,
             fill_value=fill_value,
@@ -108,113 +117,110 @@ class RandomSquareView(PadToSquare):
             data_format=data_format,
             **kwargs,
         )
-        if size is None:
-            raise ValueError("`size` must be an int. Received: size=None")
-        if interpolation not in ("bilinear", "nearest"):
-            raise ValueError(
-                "`interpolation` must be bilinear or nearest. "
-                f"Received: interpolation={interpolation!r}"
-            )
-        zoom = tuple(zoom) if isinstance(zoom, (tuple, list)) else (zoom, zoom)
-        numeric = all(isinstance(factor, numbers.Real) for factor in zoom)
-        if len(zoom) != 2 or not numeric or not 0 < zoom[0] <= zoom[1] < math.inf:
-            raise ValueError(
-                "`zoom` must be a pair (least, most) of positive numbers. "
-                f"Received: zoom={zoom!r}"
-            )
-        _check_range("flip", flip, 0, 1)
-        _check_range("aspect", aspect, 0, 10)
-        _check_range("shift", shift, 0, 1)
-        _check_range("min_visible", min_visible, 1e-3, 1)
+        # No None here: the square cannot depend on the image.
+        self.size: int = check_positive_int(size, "size")
+        check_choice(interpolation, ("bilinear", "nearest"), "interpolation")
         if seed is not None and not isinstance(seed, numbers.Integral):
             raise ValueError(f"`seed` must be an int or None. Received: seed={seed!r}")
-        self.flip = flip
-        self.zoom = zoom
-        self.aspect = aspect
-        self.shift = shift
-        self.min_visible = min_visible
+        self.flip = check_number(flip, "flip", 0, 1)
+        self.zoom = _check_zoom(zoom)
+        self.aspect = check_number(aspect, "aspect", 0, 10)
+        self.shift = check_number(shift, "shift", 0, 1)
+        self.min_visible = check_number(min_visible, "min_visible", 1e-3, 1)
         self.seed = seed
         # Python's generator is the one that keras.utils.set_random_seed governs.
         self._first_seed = random.randrange(2**31) if seed is None else int(seed)
         self.generator = keras.random.SeedGenerator(self._first_seed % 2**31)
         self._tf_generator = None
 
+    @overload
+    def __call__(
+        self, data: dict[str, Any], training: bool | None = None, seed: Any = None
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def __call__(
+        self, data: Tensor, training: bool | None = None, seed: Any = None
+    ) -> Tensor: ...
+
     def __call__(self, data, training=None, seed=None):
         """Draws views (or pads, with `training=False`); see the class."""
-        arguments = {} if training is None else {"training": training}
+        arguments: dict[str, Any] = {} if training is None else {"training": training}
         if seed is not None:
-            images = data["images"] if isinstance(data, dict) else data
-            like = seed if in_tf_graph(seed) else images
-            arguments["seed"] = as_seeds(ops_for(like), seed)
+            like = seed if in_tf_graph(seed) else images_of(data)
+            arguments["seed"] = as_seeds(namespace_of(like), seed)
         return super().__call__(data, **arguments)
 
-    def call(self, data, training=True, seed=None):
+    def call(self, data: Any, training: bool = True, seed: Tensor | None = None) -> Any:
         """Views of a checked image, or dict of tensors."""
         if not training:
             return super().call(data)
         is_dict = isinstance(data, dict)
-        images = data["images"] if is_dict else data
-        xp = ops_for(images)
+        images = images_of(data)
+        xp = namespace_of(images)
         single = len(images.shape) == 3
 
         batch = images[None] if single else images
-        boxes = None
+        sides = xp.shape(batch)
+        height, width = (sides[axis] for axis in spatial_axes(self.data_format))
+        given = boxes = corners = None
         if is_dict and "bounding_boxes" in data:
             given = xp.cast(data["bounding_boxes"]["boxes"], "float32")
             boxes = given[None] if single else given
             boxes = boxes if len(boxes.shape) == 3 else boxes[:, None]
-            # One row that marks "no box": nothing has a minimum over no boxes at all.
+            # One row that marks "no box": there is no minimum over no boxes at all.
             boxes = xp.pad(boxes, [(0, 0), (0, 1), (0, 0)], constant_values=-1)
-        height, width = (xp.shape(batch)[axis] for axis in self._axes)
-        corners = None if boxes is None else self._pixel_corners(boxes, height, width)
-        hashed = self._hashes(xp, images, xp.shape(batch)[0], seed)
-        rows, columns = self._draw(xp, hashed, height, width, boxes, corners)
+            corners = self._pixel_corners(xp, boxes, height, width)
+        hashes = self._hashes(xp, images, sides[0], seed)
+        rows, columns = draw_views(
+            xp, self._ranges, hashes, height, width, boxes, corners
+        )
 
-        def view(pictures, *how):
+        def view(pixels: Tensor, *how: Any) -> Tensor:
             first = self.data_format == "channels_first"
             if first:
-                pictures = xp.transpose(pictures, (0, 2, 3, 1))
-            pictures = resample(xp, pictures, rows, columns, self.size, *how)
-            return xp.transpose(pictures, (0, 3, 1, 2)) if first else pictures
+                pixels = xp.transpose(pixels, (0, 2, 3, 1))
+            pixels = resample(xp, pixels, rows, columns, self.size, *how)
+            return xp.transpose(pixels, (0, 3, 1, 2)) if first else pixels
 
-        pictures = view(batch, self.interpolation, self.antialias, self._fill())
-        pictures = self._to_compute_dtype(xp, pictures)
-        pictures = pictures[0] if single else pictures
+        fill = fill_in_dtype(self.fill_value, self.compute_dtype)
+        viewed = view(batch, self.interpolation, self.antialias, fill)
+        viewed = to_dtype(xp, viewed, self.compute_dtype)
+        viewed = viewed[0] if single else viewed
         if not is_dict:
-            return pictures
-        moved = {"images": pictures}
-        if boxes is not None:
-            after = self._view_boxes(xp, corners, rows, columns)[:, :-1]
-            after = keep_sentinels(xp, given, xp.reshape(after, xp.shape(given)))
+            return viewed
+        moved: dict[str, Any] = {"images": viewed}
+        if corners is not None:
+            corners = view_corners(xp, corners, rows, columns, self.size)
+            after = self._boxes_of(xp, corners)[:, :-1]
+            after = keep_missing(xp, given, xp.reshape(after, xp.shape(given)))
             moved["bounding_boxes"] = {"boxes": after}
         if "segmentation_masks" in data:
             masks = data["segmentation_masks"]
             moved["segmentation_masks"] = self._view_masks(xp, masks, images, view)
         return moved
 
-    def get_config(self):
-        """The arguments of the constructor."""
-        config = super().get_config()
-        config.update(
-            {
-                "flip": self.flip,
-                "zoom": self.zoom,
-                "aspect": self.aspect,
-                "shift": self.shift,
-                "min_visible": self.min_visible,
-                "seed": self.seed,
-            }
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "flip": self.flip,
+            "zoom": self.zoom,
+            "aspect": self.aspect,
+            "shift": self.shift,
+            "min_visible": self.min_visible,
+            "seed": self.seed,
+        }
+
+    @property
+    def _ranges(self) -> ViewRanges:
+        return ViewRanges(
+            self.size, self.flip, self.zoom, self.aspect, self.shift, self.min_visible
         )
-        return config
 
-    def _check_boxes(self, boxes, images):
-        check_dense(boxes, "boxes", "pad them with rows of -1, which mark no box")
-        return super()._check_boxes(boxes, images)
-
-    # --- the draw ---
-
-    def _hashes(self, xp, images, batch_size, seed):
-        """One int32 hash per picture, from its given seeds or the layer's state."""
+    def _hashes(
+        self, xp: TensorNamespace, images: Tensor, batch_size: Any, seed: Tensor | None
+    ) -> Tensor:
+        """One int32 hash per image, from its given seeds or the layer's state."""
         single = len(images.shape) == 3
         if seed is None:
             seed = self._next_seed(images)
@@ -232,7 +238,7 @@ class RandomSquareView(PadToSquare):
         state = fold(xp, xp.cast(seed, "int32"))
         return fold(xp, xp.stack([state + xp.zeros_like(index), index], axis=-1))
 
-    def _next_seed(self, images):
+    def _next_seed(self, images: Tensor) -> Tensor:
         if not in_tf_graph(images):
             return self.generator.next()
         # A generator of Keras's would be a constant in the graph of tf.data on JAX
@@ -245,100 +251,27 @@ class RandomSquareView(PadToSquare):
                 self._tf_generator = tf.random.Generator.from_seed(self._first_seed)
         return self._tf_generator.uniform_full_int([2], dtype=tf.int32)
 
-    def _draw(self, xp, hashed, height, width, boxes, corners):
-        """(scale, shift) along y and along x, each (B,), for each picture."""
-        height, width = xp.cast(height, "float32"), xp.cast(width, "float32")
-        draws = uniform(xp, hashed, 5)
-        flipped = draws[:, 0] < self.flip
-        least, most = math.log(self.zoom[0]), math.log(self.zoom[1])
-        zoom = xp.exp(least + (most - least) * draws[:, 1])
-        stretch = xp.exp((draws[:, 2] - 0.5) * math.log1p(self.aspect))
-        fitted = self.size / xp.maximum(height, width)
-        scale_x, scale_y = fitted * zoom * stretch, fitted * zoom / stretch
-
-        if boxes is None:
-            keep_x = keep_y = None
-        else:
-            x0, y0, x1, y1 = corners
-            valid = self._valid(xp, boxes, corners)
-            keep_x = self._to_keep(xp, x0, x1, width, valid)
-            keep_y = self._to_keep(xp, y0, y1, height, valid)
-            reduce = xp.minimum(
-                self.size / (keep_x[2] * scale_x), self.size / (keep_y[2] * scale_y)
-            )
-            reduce = xp.minimum(reduce, 1.0)
-            scale_x, scale_y = scale_x * reduce, scale_y * reduce
-        shift_x = self._place(xp, draws[:, 3], scale_x, width, keep_x)
-        shift_y = self._place(xp, draws[:, 4], scale_y, height, keep_y)
-        columns = (
-            xp.where(flipped, -scale_x, scale_x),
-            xp.where(flipped, self.size - shift_x, shift_x),
-        )
-        return (scale_y, shift_y), columns
-
-    def _valid(self, xp, boxes, corners):
-        x0, y0, x1, y1 = corners
-        marks = xp.logical_or(xp.all(boxes == -1, axis=-1), xp.all(boxes == 0, axis=-1))
-        ordered = xp.logical_and(x1 >= x0, y1 >= y0)
-        return xp.logical_and(ordered, xp.logical_not(marks))
-
-    def _to_keep(self, xp, low, high, side, valid):
-        """What of an axis must stay in view: (from, to, least extent), each (B,).
-
-        If a share r of a box's length is to be seen, then the view must begin before
-        the last r and end after the first r of it; for several boxes, of each.
-        """
-        share = math.sqrt(self.min_visible)
-        low = xp.minimum(xp.maximum(low, 0.0), side)
-        high = xp.minimum(xp.maximum(high, 0.0), side)
-        hidden = (1 - share) * (high - low)
-        start = xp.min(xp.where(valid, low + hidden, 1e9), axis=-1)
-        end = xp.max(xp.where(valid, high - hidden, -1e9), axis=-1)
-        longest = xp.max(xp.where(valid, share * (high - low), 1e-6), axis=-1)
-        return start, end, xp.maximum(end - start, longest)
-
-    def _place(self, xp, draw, scale, side, keep):
-        """A shift that keeps the picture about the square and its boxes in it."""
-        slack, spare = self.shift * self.size, self.size - scale * side
-        least = xp.minimum(spare, 0.0) - slack
-        most = xp.maximum(spare, 0.0) + slack
-        if keep is not None:
-            start, end, _ = keep
-            least = xp.maximum(least, -start * scale)
-            most = xp.maximum(xp.minimum(most, self.size - end * scale), least)
-        return least + draw * (most - least)
-
-    # --- what is moved ---
-
-    def _pixel_corners(self, boxes, height, width):
+    def _pixel_corners(
+        self, xp: TensorNamespace, boxes: Tensor, height: Any, width: Any
+    ) -> Corners:
         corners = to_corners(boxes, self.bounding_box_format)
         if is_relative(self.bounding_box_format):
-            xp = ops_for(boxes)
             height, width = xp.cast(height, "float32"), xp.cast(width, "float32")
             corners = to_pixels(corners, height, width)
         return corners
 
-    def _view_boxes(self, xp, corners, rows, columns):
-        def seen(low, high, scale_and_shift):
-            scale, shift = (value[:, None] for value in scale_and_shift)
-            mirrored = scale < 0
-            low, high = scale * low + shift, scale * high + shift
-            low, high = xp.where(mirrored, high, low), xp.where(mirrored, low, high)
-            side = float(self.size)
-            return (
-                xp.minimum(xp.maximum(low, 0.0), side),
-                xp.minimum(xp.maximum(high, 0.0), side),
-            )
-
-        x0, y0, x1, y1 = corners
-        x0, x1 = seen(x0, x1, columns)
-        y0, y1 = seen(y0, y1, rows)
-        corners = (x0, y0, x1, y1)
+    def _boxes_of(self, xp: TensorNamespace, corners: Corners) -> Tensor:
         if is_relative(self.bounding_box_format):
             corners = to_fractions(corners, self.size, self.size)
         return from_corners(xp, corners, self.bounding_box_format)
 
-    def _view_masks(self, xp, masks, images, view):
+    def _view_masks(
+        self,
+        xp: TensorNamespace,
+        masks: Tensor,
+        images: Tensor,
+        view: Callable[..., Tensor],
+    ) -> Tensor:
         single = len(images.shape) == 3
         flat = len(masks.shape) < len(images.shape)
         channel = -1 if self.data_format == "channels_last" else -3
@@ -349,13 +282,16 @@ class RandomSquareView(PadToSquare):
         return batch[0] if single else batch
 
 
-def _same_batch(seed, images):
+def _same_batch(seed: Tensor, images: Tensor) -> bool:
     return seed.shape[0] in (None, images.shape[0]) or images.shape[0] is None
 
 
-def _check_range(argument, value, least, most):
-    if not isinstance(value, numbers.Real) or not least <= value <= most:
+def _check_zoom(zoom: Any) -> tuple[float, float]:
+    pair = tuple(zoom) if isinstance(zoom, (tuple, list)) else (zoom, zoom)
+    numeric = all(isinstance(factor, numbers.Real) for factor in pair)
+    if len(pair) != 2 or not numeric or not 0 < pair[0] <= pair[1] < math.inf:
         raise ValueError(
-            f"`{argument}` must be a number from {least} to {most}. "
-            f"Received: {argument}={value!r}"
+            "`zoom` must be a pair (least, most) of positive numbers. "
+            f"Received: zoom={zoom!r}"
         )
+    return float(pair[0]), float(pair[1])

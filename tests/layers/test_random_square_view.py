@@ -8,7 +8,7 @@ from painted import edges, painted
 
 from keras_localize import boxes
 from keras_localize.layers import PadToSquare, RandomSquareView
-from keras_localize.layers.draws import as_seeds, fold, uniform
+from keras_localize.layers.random_numbers import as_seeds, fold, uniform
 
 SIDE = 96
 
