@@ -198,7 +198,7 @@ def report_localizations(
         )
         for i, name in enumerate(truth.names)
     ]
-    means = {name: figures.mean(column) for name, column in columns.items()}
+    means: dict[str, Any] = {k: figures.mean(x) for k, x in columns.items()}
     order = np.argsort(iou_values, kind="stable")  # NaN goes last
     boxed = int((~np.isnan(iou_values)).sum())
     absent = truth.presence == 0
@@ -280,9 +280,7 @@ def _floats(answers: list[Localization], name: str) -> np.ndarray:
     return np.array([getattr(answer, name) for answer in answers], "float64")
 
 
-def _presence(
-    answers: list[Localization], absent: np.ndarray
-) -> dict[str, float | None]:
+def _presence(answers: list[Localization], absent: np.ndarray) -> dict[str, Any]:
     presence = _floats(answers, "presence")
     positive, negative = presence[~absent], presence[absent]
     if not len(positive) or not len(negative) or np.isnan(presence).any():
@@ -315,7 +313,7 @@ def _confusion(
     return {name: dict(counts) for name, counts in confusion.items() if counts}
 
 
-def _or_none(value: float) -> float | None:
+def _or_none(value: float) -> Any:
     return None if np.isnan(value) else value
 
 

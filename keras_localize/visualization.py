@@ -7,7 +7,7 @@ list, and nothing is written until `figure.savefig(path)` is called.
 import csv
 from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from keras_localize.boxes.overlap import iou
 from keras_localize.checks import check_positive_int
 from keras_localize.images import load
 from keras_localize.localizer.predictions import class_probabilities
-from keras_localize.types import BoundingBoxFormat
+from keras_localize.types import ArrayLike, BoundingBoxFormat
 
 __all__ = [
     "plot_history",
@@ -204,7 +204,7 @@ def plot_history(history: Any) -> "Figure":
 # --- helpers ---
 
 
-def _figure_class():
+def _figure_class() -> type["Figure"]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -214,31 +214,37 @@ def _figure_class():
     return Figure
 
 
-class _Entry:
+class _Entry(NamedTuple):
     """The prediction or truth of one image: a box, a class name, a score, or none."""
 
-    def __init__(self, box=None, bounding_box_format="xyxy", name=None, score=None):
-        self.box = box
-        self.format = bounding_box_format
-        self.name = name
-        self.score = score
+    box: ArrayLike | None = None
+    bounding_box_format: BoundingBoxFormat = "xyxy"
+    name: str | None = None
+    score: float | None = None
 
-    def corners(self, height, width):
+    def corners(self, height: int, width: int) -> tuple[float, ...] | None:
         """(x0, y0, x1, y1) in pixels; None where there is no box to draw."""
         if self.box is None:
             return None
-        box = convert(
-            np.asarray(self.box, "float32"), self.format, "xyxy", (height, width)
-        )
-        x0, y0, x1, y1 = (float(value) for value in to_numpy(box))
+        box = np.asarray(self.box, "float32")
+        size = (height, width)
+        x0, y0, x1, y1 = to_numpy(
+            convert(box, self.bounding_box_format, "xyxy", size)
+        ).tolist()
         return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
-def _entries(given, argument, count, bounding_box_format, class_names):
+def _entries(
+    given: Any,
+    argument: str,
+    count: int,
+    bounding_box_format: BoundingBoxFormat,
+    class_names: Sequence[str] | None,
+) -> list["_Entry"]:
     if given is None:
         return [_Entry()] * count
     if isinstance(given, dict):
-        boxes = None if given.get("box") is None else _array(given["box"])
+        boxes = None if given.get("box") is None else to_numpy(given["box"])
         names, scores = _names_and_scores(given.get("label"), class_names)
     elif any(hasattr(answer, "box") for answer in given):
         entries = []
@@ -252,49 +258,52 @@ def _entries(given, argument, count, bounding_box_format, class_names):
             entries.append(_Entry(answer.box, "xyxy", name, answer.score))
         return _counted(entries, argument, count)
     else:
-        boxes, names, scores = _array(given), None, None
+        boxes, names, scores = to_numpy(given), None, None
+    names, scores = list(names or ()), list(scores or ())
     if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != 4):
         raise ValueError(
             f"`{argument}` must have boxes of shape ({count}, 4). "
             f"Received shape: {boxes.shape}"
         )
-    length = len(boxes) if boxes is not None else len(names or ())
+    length = len(names) if boxes is None else len(boxes)
     for part in (names, scores):
-        if part is not None:
+        if part:
             _counted(part, argument, length)
     entries = [
         _Entry(
             None if boxes is None else boxes[i],
             bounding_box_format,
-            None if names is None else names[i],
-            None if scores is None else scores[i],
+            names[i] if names else None,
+            scores[i] if scores else None,
         )
         for i in range(length)
     ]
     return _counted(entries, argument, count)
 
 
-def _names_and_scores(label, class_names):
+def _names_and_scores(
+    label: ArrayLike | None, class_names: Sequence[str] | None
+) -> tuple[list[str | None] | None, list[float] | None]:
     """Class names and scores from class ids or probabilities."""
     if label is None:
         return None, None
-    label = _array(label)
+    label = to_numpy(label)
     scores = None
     if label.ndim == 2:
-        label = _array(class_probabilities(label, class_names))
+        label = to_numpy(class_probabilities(label, class_names))
         scores = label.max(axis=1).tolist()
         label = label.argmax(axis=1)
     return [_class_name(int(index), class_names) for index in label], scores
 
 
-def _class_name(index, class_names):
+def _class_name(index: int, class_names: Sequence[str] | None) -> str | None:
     if index < 0:  # an image without an object
         return None
     known = class_names is not None and index < len(class_names)
     return str(class_names[index]) if known else f"class {index}"
 
 
-def _counted(entries, argument, count):
+def _counted(entries: list, argument: str, count: int) -> list:
     if len(entries) != count:
         raise ValueError(
             f"`{argument}` must have one entry per image, {count}. "
@@ -303,11 +312,7 @@ def _counted(entries, argument, count):
     return entries
 
 
-def _array(values):
-    return to_numpy(values)
-
-
-def _title(guess, fact, corners):
+def _title(guess: _Entry, fact: _Entry, corners: list[tuple[float, ...]]) -> str:
     parts = []
     if guess.name is not None:
         score = "" if guess.score is None else f" {guess.score:.2f}"
@@ -322,7 +327,7 @@ def _title(guess, fact, corners):
     return "\n".join(lines)
 
 
-def _curves(history):
+def _curves(history: Any) -> dict[str, Sequence[float]]:
     if isinstance(history, (str, PathLike)):
         with open(history, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -341,7 +346,7 @@ def _curves(history):
     }
 
 
-def _number(text):
+def _number(text: Any) -> float:
     try:
         return float(text)
     except (TypeError, ValueError):

@@ -6,6 +6,7 @@ from typing import Literal
 
 import keras
 
+from keras_localize.layers.localization_head import Kind
 from keras_localize.localizer.class_names import ClassNames
 from keras_localize.localizer.features import extract_features
 from keras_localize.localizer.localizer import Localizer
@@ -19,7 +20,7 @@ def build_localizer(
     *,
     class_names: ClassNames | None = None,
     image_size: int | None = None,
-    head: Literal["spatial", "pooled", "flatten"] | keras.Layer = "spatial",
+    head: Kind | keras.Layer = "spatial",
     feature_layers: Sequence[str | Tensor] | str | None = None,
     preprocessing: Literal["auto"] | keras.Layer | None = "auto",
     dropout: float = 0.2,

@@ -1,12 +1,12 @@
 """The heads of a localizer, and how they are connected to the feature maps."""
 
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras import ops
 
 from keras_localize.layers.box_pooling import BoxPooling
-from keras_localize.layers.localization_head import LocalizationHead
+from keras_localize.layers.localization_head import Kind, LocalizationHead
 from keras_localize.localizer.quality import QualityHead
 from keras_localize.types import Tensor
 
@@ -30,10 +30,10 @@ class SingleClass(keras.layers.Layer):
         return keras.KerasTensor((inputs.shape[0], 1), dtype="float32")
 
 
-def box_head(head: str | keras.Layer) -> keras.Layer:
+def box_head(head: Kind | keras.Layer) -> keras.Layer:
     """The layer for `head`, a kind of `LocalizationHead` or a layer."""
     if isinstance(head, str):
-        return LocalizationHead(head, name="box")
+        return LocalizationHead(cast(Kind, head), name="box")
     if isinstance(head, keras.Layer):
         return head
     raise ValueError(

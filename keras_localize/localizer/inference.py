@@ -150,10 +150,14 @@ class Localizes:
 
 
 class _Read(NamedTuple):
-    """One decoded image; `error` instead where it cannot be read."""
+    """One decoded image; `error` instead where it cannot be read.
+
+    `image` is the source in a form that can be read again.
+    """
 
     source: Any
-    square: np.ndarray | None
+    image: Any
+    square: Any
     size: tuple[int, int] | None
     error: ImageError | None = None
 
@@ -194,12 +198,13 @@ class _Pipeline:
             )
 
     def _read(self, source: Any) -> _Read:
+        image = _readable_again(source) if self.refine else source
         try:
-            return _Read(source, *letterbox(source, self.localizer.image_size))
+            return _Read(source, image, *letterbox(image, self.localizer.image_size))
         except ImageError as error:
             if not self.skip:
                 raise
-            return _Read(source, None, None, error)
+            return _Read(source, None, None, None, error)
 
     def _answer(
         self, batch: list[_Read], pool: ThreadPoolExecutor
@@ -212,8 +217,8 @@ class _Pipeline:
         boxes = to_numpy(to_original(outputs["box"], image_sizes, size))
         if self.refine:
             windows = windows_around(boxes, image_sizes, size)
-            sources = [read.source for read in batch]
-            crops = list(pool.map(crop, sources, windows, itertools.repeat(size)))
+            images = [read.image for read in batch]
+            crops = list(pool.map(crop, images, windows, itertools.repeat(size)))
             refined = self._predict(crops)
             boxes = _inside(out_of_windows(refined["box"], windows), image_sizes)
             outputs = join_refined(outputs, refined)
@@ -261,6 +266,14 @@ def _resolve(options: LocalizeOptions) -> dict[str, Any]:
             f"verbose={resolved['verbose']!r}"
         )
     return resolved
+
+
+def _readable_again(source: Any) -> Any:
+    """The bytes of a stream that can be read only once; else the source itself."""
+    stream = hasattr(source, "read")
+    if stream and not (hasattr(source, "seekable") and source.seekable()):
+        return source.read()
+    return source
 
 
 def _map_ahead(

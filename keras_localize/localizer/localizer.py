@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import keras
 
+from keras_localize.layers.localization_head import Kind
 from keras_localize.localizer.class_names import (
     ClassNames,
     check_class_names,
@@ -47,7 +48,7 @@ class Localizer(Localizes, LocalizationModel):
         num_maps: int,
         image_size: int,
         class_names: ClassNames | None = None,
-        head: str | keras.Layer = "spatial",
+        head: Kind | keras.Layer = "spatial",
         preprocessing: keras.Layer | None = None,
         dropout: float = 0.2,
         quality: bool = False,

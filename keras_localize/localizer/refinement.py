@@ -28,7 +28,9 @@ def windows_around(boxes: np.ndarray, image_sizes: np.ndarray, size: int) -> np.
     Returns:
         float64 (B, 3): x0, y0, side in pixels of the images.
     """
-    extent = np.float64(image_sizes)[:, ::-1]  # (width, height), as boxes are
+    extent = np.asarray(image_sizes, "float64")[
+        :, ::-1
+    ]  # (width, height), as boxes are
     everything = np.concatenate([np.zeros_like(extent), extent], axis=1)
     finite = np.isfinite(boxes).all(axis=1, keepdims=True)
     low, high = np.split(np.where(finite, boxes, everything), 2, axis=1)

@@ -103,7 +103,7 @@ class LocalizationModel(keras.Model):
         self._check_targets(given.get("y"), given.get("sample_weight"))
         if isinstance(given.get("validation_data"), (tuple, list)):
             self._check_targets(*given["validation_data"][1:])
-        callbacks = given.get("callbacks")
+        callbacks: Any = given.get("callbacks")
         own = [OneCycle(given.get("initial_epoch", 0))] if self._automatic else []
         if isinstance(callbacks, keras.callbacks.CallbackList):
             self._set_modes(callbacks.callbacks)
