@@ -287,13 +287,11 @@ def _names_and_scores(
     """Class names and scores from class ids or probabilities."""
     if label is None:
         return None, None
-    label = to_numpy(label)
-    scores = None
-    if label.ndim == 2:
-        label = to_numpy(class_probabilities(label, class_names))
-        scores = label.max(axis=1).tolist()
-        label = label.argmax(axis=1)
-    return [_class_name(int(index), class_names) for index in label], scores
+    ids, scores = to_numpy(label), None
+    if ids.ndim == 2:
+        probabilities = to_numpy(class_probabilities(ids, class_names))
+        ids, scores = probabilities.argmax(axis=1), probabilities.max(axis=1).tolist()
+    return [_class_name(int(label), class_names) for label in ids], scores
 
 
 def _class_name(index: int, class_names: Sequence[str] | None) -> str | None:
@@ -327,7 +325,7 @@ def _title(guess: _Entry, fact: _Entry, corners: list[tuple[float, ...]]) -> str
     return "\n".join(lines)
 
 
-def _curves(history: Any) -> dict[str, Sequence[float]]:
+def _curves(history: Any) -> dict[str, Any]:
     if isinstance(history, (str, PathLike)):
         with open(history, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
