@@ -2,11 +2,13 @@
 
 from keras_localize.datasets.coco import read_coco
 from keras_localize.datasets.csv import read_csv
-from keras_localize.datasets.dataset import LocalizationDataset, Record, Summary
+from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.download import DownloadError
-from keras_localize.datasets.errors import AnnotationError
+from keras_localize.datasets.errors import AnnotationError, UnknownNameError
 from keras_localize.datasets.labelme import read_labelme
 from keras_localize.datasets.oxford_pets import load_oxford_pets
+from keras_localize.datasets.record import Record
+from keras_localize.datasets.summary import Summary
 from keras_localize.datasets.synthetic import make_synthetic
 from keras_localize.datasets.voc import read_voc
 from keras_localize.datasets.yolo import read_yolo
@@ -17,6 +19,7 @@ __all__ = [
     "LocalizationDataset",
     "Record",
     "Summary",
+    "UnknownNameError",
     "load_oxford_pets",
     "make_synthetic",
     "read_coco",

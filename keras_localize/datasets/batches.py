@@ -1,247 +1,192 @@
-"""Squares to batches, for tf.data and for `keras.utils.PyDataset`.
+"""Indices of records to one batch of arrays.
 
-Both are built on `Batches`, so they yield the same numbers. Every random draw is a
-function of (seed, epoch, index): nothing depends on which thread came first.
+`to_tf_data` and `to_pydataset` both read from `Batches`, so they yield the same
+numbers. Order and draws are functions of (seed, epoch, index): nothing depends on
+which thread came first.
 """
 
-import inspect
-import itertools
-import os
 import random
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
 
-import keras
 import numpy as np
 
-from keras_localize.boxes.formats import (
-    from_corners,
-    is_relative,
-    to_corners,
-    to_fractions,
-    to_pixels,
-)
+from keras_localize.checks import check_choice, check_positive_int
+from keras_localize.datasets.augmentation import Augmentation
+from keras_localize.datasets.class_weights import ClassWeight, label_weights
+from keras_localize.datasets.cores import cores  # noqa: F401  for records.py
 from keras_localize.datasets.squares import Squares, square_boxes
+from keras_localize.types import Path
+
+Target: TypeAlias = Literal["label", "box", "presence"]
+Targets: TypeAlias = Target | Sequence[Target] | None
+TARGETS: tuple[Target, ...] = ("label", "box", "presence")
+
+
+class Records:
+    """The attributes of a dataset that batches are made of.
+
+    Attributes:
+        images: N paths or arrays.
+        boxes: (N, 4) float32 `rel_xyxy` of the image.
+        labels: (N,) int32; -1 where the image holds no object.
+        class_names: the classes in the order of their ids.
+        weights: (N,) float32, of the boxes.
+        image_sizes: (N, 2) int64, (height, width).
+        presence: (N,) float32; 0 where the image holds no object.
+    """
+
+    images: list[str | np.ndarray]
+    boxes: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    weights: np.ndarray
+    image_sizes: np.ndarray
+    presence: np.ndarray
 
 
 class Batches:
-    """What to_tf_data and to_pydataset share: indices in, one batch out."""
+    """The batches of a dataset; see `LocalizationDataset.to_tf_data`."""
 
     def __init__(
-        self, dataset, size, batch_size, shuffle, augment, cache, class_weight, seed
+        self,
+        dataset: Records,
+        size: int,
+        batch_size: int = 32,
+        *,
+        shuffle: bool = False,
+        augment: Any = None,
+        cache: Path | None = None,
+        class_weight: ClassWeight = None,
+        seed: int | None = None,
+        drop_remainder: bool = False,
+        targets: Targets = None,
     ):
-        _check_positive_int(size, "size")
-        _check_positive_int(batch_size, "batch_size")
-        if augment is not None and not callable(augment):
-            raise ValueError(
-                "`augment` must be a layer or a function on dicts "
-                '{"images", "bounding_boxes"}. '
-                f"Received: augment={augment!r}"
-            )
-        self.size = size
-        self.batch_size = batch_size
+        self.size = check_positive_int(size, "size")
+        self.batch_size = check_positive_int(batch_size, "batch_size")
         self.shuffle = shuffle
-        self.augment = augment
-        self.augment_takes_seed = (
-            augment is not None and "seed" in inspect.signature(augment).parameters
-        )
+        self.augmentation = None if augment is None else Augmentation(augment)
         # Python's generator is the one that keras.utils.set_random_seed governs.
         self.seed = random.randrange(2**31) if seed is None else int(seed)
-        self.squares = Squares(dataset.images, size, cache)
-        # An image without an object has label weight 0. Its id is one that losses
-        # take: for -1 they give NaN, and 0 * NaN is NaN.
-        self.labels = np.maximum(dataset.labels, 0)
-        self.boxes = square_boxes(dataset.boxes, dataset.image_sizes, size)
-        self.boxes[dataset.weights == 0] = 0
-        self.box_weights = dataset.weights
-        self.label_weights = label_weights(
-            dataset.labels, dataset.class_names, class_weight
-        )
+        self.drop_remainder = drop_remainder
+        self.single = isinstance(targets, str)
+        self.targets = _target_names(targets, bool((dataset.presence == 0).any()))
+        self.count = len(dataset.images)
+        if drop_remainder and self.count < self.batch_size:
+            raise ValueError(
+                "`drop_remainder=True` needs at least one whole batch. Received: "
+                f"batch_size={batch_size} for {self.count} images"
+            )
+        self._last_order = -1, np.arange(0)
+        self.squares = Squares(dataset.images, self.size, cache)
+        boxes = square_boxes(dataset.boxes, dataset.image_sizes, self.size)
+        boxes[dataset.weights == 0] = 0
+        self.values = {
+            # An image without an object has label weight 0. Its id is one that losses
+            # take: for -1 they give NaN, and 0 * NaN is NaN.
+            "label": np.maximum(dataset.labels, 0),
+            "box": boxes,
+            # Shaped like the model's output, which every loss and metric takes.
+            "presence": dataset.presence[:, None],
+        }
+        self.weights = {
+            "label": label_weights(dataset.labels, dataset.class_names, class_weight),
+            "box": dataset.weights,
+            "presence": np.ones(self.count, "float32"),
+        }
 
-    def __len__(self):
-        return -(-len(self.labels) // self.batch_size)
+    def __len__(self) -> int:
+        if self.drop_remainder:
+            return self.count // self.batch_size
+        return -(-self.count // self.batch_size)
 
-    def order(self, epoch):
+    def order(self, epoch: int) -> np.ndarray:
         """The records' indices in the order of this epoch."""
-        count = len(self.labels)
-        if not self.shuffle:
-            return np.arange(count)
-        return np.random.default_rng([self.seed, epoch]).permutation(count)
+        last, indices = self._last_order
+        if last != epoch:
+            indices = np.arange(self.count)
+            if self.shuffle:
+                rng = np.random.default_rng([self.seed, epoch])
+                indices = rng.permutation(self.count)
+            indices = indices[: len(self) * self.batch_size]
+            self._last_order = epoch, indices
+        return indices
 
-    def targets(self, indices):
-        """Labels, boxes, label weights, box weights of the records at `indices`."""
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 squares (B, size, size, 3)."""
+        return self.squares.batch(indices)
+
+    def rows(
+        self, indices: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Values and weights of all targets, the chosen and the others."""
         return (
-            self.labels[indices],
-            self.boxes[indices],
-            self.label_weights[indices],
-            self.box_weights[indices],
+            {key: value[indices] for key, value in self.values.items()},
+            {key: value[indices] for key, value in self.weights.items()},
         )
 
+    def augmented(
+        self,
+        xp: Any,
+        images: Any,
+        values: dict[str, Any],
+        weights: dict[str, Any],
+        epoch: Any,
+        indices: Any,
+    ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """The batch with augmented float32 images, and boxes that went with them.
 
-def tf_dataset(batches):
-    """`batches` as a tf.data.Dataset that knows its length."""
-    import tensorflow as tf
-
-    size = batches.size
-    epochs = itertools.count()
-
-    # The dataset is built once but iterated once per epoch; this is the only state.
-    def next_order():
-        epoch = next(epochs)
-        return np.int64(epoch), batches.order(epoch).astype("int64")
-
-    def epoch_indices(_):
-        epoch, order = tf.numpy_function(next_order, [], [tf.int64, tf.int64])
-        epoch.set_shape([])
-        order.set_shape([None])
-        indices = tf.data.Dataset.from_tensor_slices(order).batch(batches.batch_size)
-        return indices.map(lambda chosen: (epoch, chosen))
-
-    def read(epoch, indices):
-        images, label, box, label_weight, box_weight = tf.numpy_function(
-            lambda chosen: (batches.squares.batch(chosen), *batches.targets(chosen)),
-            [indices],
-            [tf.uint8, tf.int32, tf.float32, tf.float32, tf.float32],
-        )
-        images.set_shape([None, size, size, 3])
-        box.set_shape([None, 4])
-        for vector in (label, label_weight, box_weight):
-            vector.set_shape([None])
-        images = tf.cast(images, tf.float32)
-        if batches.augment is not None:
-            images, box = augmented(
-                tf, tf.convert_to_tensor, batches, images, box, label, epoch, indices
-            )
-        return (
-            images,
-            {"label": label, "box": box},
-            {"label": label_weight, "box": box_weight},
-        )
-
-    return (
-        tf.data.Dataset.range(1)
-        .flat_map(epoch_indices)
-        .map(read, num_parallel_calls=cores(), deterministic=True)
-        .apply(tf.data.experimental.assert_cardinality(len(batches)))
-        .prefetch(2)
-    )
-
-
-class BatchDataset(keras.utils.PyDataset):
-    """`Batches` for Keras's own loop, without TensorFlow.
-
-    `epoch` counts the calls of `on_epoch_end`.
-    """
-
-    def __init__(self, batches, **kwargs):
-        super().__init__(**kwargs)
-        self.batches = batches
-        self.epoch = 0
-        self._order = (0, batches.order(0))
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __getitem__(self, index):
-        batches = self.batches
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        start = index % len(self) * batches.batch_size
-        epoch, order = self._order
-        indices = order[start : start + batches.batch_size]
-        images = batches.squares.batch(indices).astype("float32")
-        label, box, label_weight, box_weight = batches.targets(indices)
-        if batches.augment is not None:
-            to_numpy = keras.ops.convert_to_numpy
-            images, box = augmented(
-                np, to_numpy, batches, images, box, label, epoch, indices
-            )
-        return (
-            images,
-            {"label": label, "box": box},
-            {"label": label_weight, "box": box_weight},
-        )
-
-    def on_epoch_end(self):
-        """Moves on to the next epoch's order and draws."""
-        self.epoch += 1
-        self._order = (self.epoch, self.batches.order(self.epoch))
-
-
-def augmented(xp, convert, batches, images, box, label, epoch, indices):
-    """One batch through the user's layer, in the format that the layer speaks.
-
-    `xp` makes the layer's inputs, TensorFlow or NumPy; `convert` takes its outputs.
-    """
-    augment = batches.augment
-    spoken = getattr(augment, "bounding_box_format", "rel_xyxy")
-
-    def side(pictures):
-        return 1 if is_relative(spoken) else pictures.shape[1]
-
-    corners = to_corners(box, "rel_xyxy")
-    corners = to_pixels(corners, side(images), side(images))
-    data = {
-        "images": images,
-        "bounding_boxes": {"boxes": from_corners(xp, corners, spoken), "labels": label},
-    }
-    options = {}
-    if batches.augment_takes_seed:
+        Args:
+            xp: the module of the arrays, `numpy` or `tensorflow`.
+            images: (B, size, size, 3).
+            values: of `rows`.
+            weights: of `rows`; the box's becomes 0 where it left the image.
+            epoch: integer.
+            indices: (B,) of the records.
+        """
+        if self.augmentation is None:
+            return images, values, weights
         same = xp.ones_like(indices)
-        seeds = [batches.seed * same, epoch * same, indices]
-        options["seed"] = xp.stack(seeds, axis=-1)
-    data = augment(data, **options)
-    images = convert(data["images"])
-    corners = to_corners(convert(data["bounding_boxes"]["boxes"]), spoken)
-    corners = to_fractions(corners, side(images), side(images))
-    return images, from_corners(xp, corners, "rel_xyxy")
-
-
-def label_weights(labels, class_names, class_weight):
-    """One float32 weight per record from `class_weight`.
-
-    Args:
-        labels: int array (N,); -1, no object, has weight 0.
-        class_names: the classes in the order of their ids.
-        class_weight: None: all 1; `"balanced"`: N / (classes present * records of
-            the class), whose mean over the records is 1; or a dict from class id or
-            class name to weight, 1 for a class it does not hold.
-    """
-    weights = np.ones(len(class_names), "float64")
-    if class_weight is None:
-        pass
-    elif isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(labels[labels >= 0], minlength=len(class_names))
-        present = counts > 0
-        weights[present] = counts.sum() / (present.sum() * counts[present])
-    elif isinstance(class_weight, dict):
-        ids = {name: i for i, name in enumerate(class_names)}
-        for key, value in class_weight.items():
-            index = ids.get(key, key)
-            known = isinstance(index, (int, np.integer)) and 0 <= index < len(weights)
-            if not known or not np.isfinite(value) or value < 0:
-                raise ValueError(
-                    "`class_weight` must map class ids or names to weights >= 0; "
-                    f"there are {len(weights)} classes. "
-                    f"Received: {{{key!r}: {value!r}}}"
-                )
-            weights[index] = value
-    else:
-        raise ValueError(
-            '`class_weight` must be None, "balanced" or a dict from class to weight. '
-            f"Received: class_weight={class_weight!r}"
+        seeds = xp.stack([self.seed * same, epoch * same, indices], axis=-1)
+        images, box, kept = self.augmentation(
+            xp, images, values["box"], values["label"], seeds
         )
-    return np.append(weights, 0.0)[labels].astype("float32")
+        weights = {**weights, "box": weights["box"] * kept}
+        return images, {**values, "box": box}, weights
 
-
-def cores():
-    """How many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1
-
-
-def _check_positive_int(value, argument):
-    if not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(
-            f"`{argument}` must be a positive integer. Received: {argument}={value!r}"
+    def selected(
+        self, values: dict[str, Any], weights: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        """The targets that were asked for, as a dict each or a single array each."""
+        if self.single:
+            return values[self.targets[0]], weights[self.targets[0]]
+        return (
+            {key: values[key] for key in self.targets},
+            {key: weights[key] for key in self.targets},
         )
+
+    def batch(self, epoch: int, number: int) -> tuple[np.ndarray, Any, Any]:
+        """One batch of NumPy arrays: images, targets, weights."""
+        start = number * self.batch_size
+        indices = self.order(epoch)[start : start + self.batch_size]
+        images, (values, weights) = self.images(indices), self.rows(indices)
+        if self.augmentation is not None:
+            images = images.astype("float32")
+        images, values, weights = self.augmented(
+            np, images, values, weights, epoch, indices
+        )
+        return images, *self.selected(values, weights)
+
+
+def _target_names(targets: Targets, has_negatives: bool) -> tuple[Target, ...]:
+    if targets is None:
+        return TARGETS if has_negatives else TARGETS[:2]
+    names = (targets,) if isinstance(targets, str) else tuple(targets)
+    for name in names:
+        check_choice(name, TARGETS, "targets")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            "`targets` must be different names, at least one. "
+            f"Received: targets={targets!r}"
+        )
+    return names

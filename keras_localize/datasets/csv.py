@@ -7,12 +7,9 @@ from keras_localize import types
 from keras_localize.boxes.formats import check_format
 from keras_localize.datasets.annotation import Annotation
 from keras_localize.datasets.annotation_files import image_name
+from keras_localize.datasets.class_names import ClassNames
 from keras_localize.datasets.collector import Collector
-from keras_localize.datasets.csv_columns import (
-    Column,
-    check_columns,
-    find_columns,
-)
+from keras_localize.datasets.csv_columns import Column, check_columns, find_columns
 from keras_localize.datasets.csv_rows import BoxRows
 from keras_localize.datasets.csv_table import Row, Table, read_table
 from keras_localize.datasets.csv_via import ViaRows, is_via
@@ -35,7 +32,7 @@ def read_csv(
     *,
     columns: Mapping[str, Column | Sequence[Column]] | None = None,
     bounding_box_format: types.BoundingBoxFormat | None = None,
-    class_names: Sequence[str] | None = None,
+    class_names: ClassNames | None = None,
     without_box: WithoutBox = "skip",
     multiple: Multiple = "largest",
     on_error: OnError = "raise",
@@ -67,12 +64,13 @@ def read_csv(
     Without a header, `columns` says the number of every column. Two columns of the
     same name are an error where one of them is needed.
 
-    **Pixels or fractions** is decided once for the whole table, where
-    `bounding_box_format` does not say it: a box with a number beyond [-1, 2] is in
-    pixels; other boxes are in fractions of the image's sides, unless their numbers
-    are whole and not all 0 or 1, which fits both units. A table with boxes of both
-    units, or of neither, is an error. A table without a header is in pixels, and
-    fractions in it are an error.
+    **Pixels or fractions** is decided once for the whole table, unless
+    `bounding_box_format` says it. A box with a number beyond [-1, 2] is in pixels. Any
+    other box with a number that is not whole is in fractions of the image's sides. A
+    table with boxes of both kinds is an error. Boxes of whole numbers fit both units
+    and follow the rest of the table; where there is no rest, (0, 0, 1, 1) is the whole
+    image, and anything else an error. A table without a header is in pixels, and an
+    error if all its boxes are in fractions.
 
     The CSV of VGG Image Annotator is known by its `region_shape_attributes`: each
     shape is read as the smallest box around it, and a point has no box.
@@ -87,16 +85,19 @@ def read_csv(
             (four) and `"image_size"` (height and width). Without a header: the
             numbers of at least the first three, such as
             `{"image": 0, "label": 5, "box": (1, 2, 3, 4)}`.
-        bounding_box_format: format of the four numbers in the order of
-            `columns["box"]`; see `keras_localize.boxes.convert`. None: what the names
-            of the columns say, `xyxy` where they say nothing, in the unit decided as
-            above. Where `columns` does not give the box, the names say which number
-            is which, and a format that contradicts them is an error.
-        class_names: the classes in the order of their ids; another name is an
-            error. None: the names found, sorted.
-        without_box: a row whose four cells are empty has a label and no box: left
-            out (`"skip"`), kept with weight 0 (`"keep"`), or `"error"`. Where the
-            label is empty too, the image has no object.
+        bounding_box_format: format of the box; see `keras_localize.boxes.convert`.
+            None: what the names of its columns say, `xyxy` where they say nothing, in
+            the unit decided as above. Names in the list above say which number is
+            which, in whatever order they stand. Other names are taken in the order of
+            `columns["box"]`, and so are those that contradict the format; where
+            `columns` has no box, a contradiction is an error.
+        class_names: the classes in the order of their ids: a list, a dict id -> name,
+            or the path of a file; see `read_yolo`. Another name is an error. None:
+            the names found, sorted, numbers by their value.
+        without_box: what becomes of an image without a box: `"skip"`, `"keep"`,
+            `"negative"` or `"error"`; see `read_voc`. A row with a class and four
+            empty cells is an object without a box; a row with neither, or of VGG
+            Image Annotator without a region, is an image without an object.
         multiple: several rows of one image: `"largest"`, `"first"`, `"skip"` or
             `"error"`; see `read_voc`.
         on_error: `"raise"` or `"skip"`. A table whose columns or unit cannot be
@@ -156,7 +157,8 @@ def read_csv(
             place = f"line {line}: {reader.image_name}"
             notes: list[str] = []
             file = folder.find(image_name(stated), table.path, place, notes)
-            objects = [reader.object(*row) for row in rows]
+            objects, of_objects = zip(*(reader.object(*row) for row in rows))
+            notes += dict.fromkeys(note for note in of_objects if note is not None)
             collector.keep(
                 Annotation(
                     name=folder.name(file),

@@ -48,6 +48,7 @@ BOX_NAMES = tuple(
     for prefix in ("bbox", "box", "roi", "")
     for names, layout in _NAMED
 )
+_LAYOUTS = {frozenset(names): (names, layout) for names, layout in BOX_NAMES}
 SIZE_NAMES = (("imageheight", "imagewidth"), ("imgheight", "imgwidth"))
 SIZE_NAMES += (("height", "width"),)
 
@@ -119,15 +120,13 @@ def find_columns(
     header = not _numbered(given) or _is_header(names, given)
     if not header:
         names = [f"column {number}" for number in range(len(names))]
-    finder = _Finder(table.path, names, table.rows[0][1])
+    finder = _Finder(table, names)
     for key, columns in given.items():
         finder.take(key, columns)
     found = finder.found
-    if "box" in found:
-        box, layout = _given_box(finder, asked)
-    else:
+    if "box" not in found:
         finder.guess("box", [names for names, _ in BOX_NAMES])
-        box, layout = _guessed_box(finder, asked)
+    box, layout = _box_and_layout(finder, asked, by_hand="box" in given)
     if "image" not in found:
         finder.guess("image", [(name,) for name in IMAGE_NAMES])
     if "label" not in found:
@@ -147,9 +146,8 @@ def plain(name: str) -> str:
 class _Finder:
     """Finds columns, none of them twice."""
 
-    path: Path
+    table: Table
     names: list[str]
-    first_row: list[str]
     found: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -163,7 +161,7 @@ class _Finder:
         taken = [*self._taken(), *numbers]
         if len(set(taken)) < len(taken):
             raise AnnotationError(
-                self.path,
+                self.table.path,
                 "column named twice",
                 field=f'`columns["{key}"]`',
                 expected="another column for each",
@@ -200,7 +198,7 @@ class _Finder:
             number = int(column) + (len(self.names) if column < 0 else 0)
             if not 0 <= number < len(self.names):
                 raise AnnotationError(
-                    self.path,
+                    self.table.path,
                     "no such column",
                     field=f'`columns["{key}"]`',
                     expected=f"a number below {len(self.names)}",
@@ -216,7 +214,7 @@ class _Finder:
     def _single(self, places: Sequence[int]) -> int:
         if len(places) > 1:
             raise AnnotationError(
-                self.path,
+                self.table.path,
                 "columns of the same name",
                 field=self.names[places[0]],
                 expected="one of that name, or numbers of columns in `columns`",
@@ -225,69 +223,74 @@ class _Finder:
         return places[0]
 
     def _missing(self, key: str, expected: str) -> AnnotationError:
-        if any(is_number(cell) or is_image(Path(cell)) for cell in self.first_row):
+        line, row = self.table.rows[0]
+        if any(is_number(cell) or is_image(Path(cell)) for cell in row):
             return AnnotationError(
-                self.path,
+                self.table.path,
                 "no header",
-                field="line 1",
+                field=f"line {line}",
                 expected=(
                     f"{expected}; a table without a header needs the numbers of its "
                     'columns, as in `columns={"image": 0, "label": 5, '
                     '"box": (1, 2, 3, 4)}`'
                 ),
-                received=self.first_row,
+                received=row,
             )
         return AnnotationError(
-            self.path,
+            self.table.path,
             f"no column for the {key}",
             expected=f"{expected}, or `columns`",
             received=self.names,
         )
 
 
-def _given_box(finder: _Finder, asked: str | None) -> tuple[tuple[int, ...], str]:
-    """The box that the user names, in the order of its layout, and the layout."""
+def _box_and_layout(
+    finder: _Finder, asked: str | None, by_hand: bool
+) -> tuple[tuple[int, ...], str]:
+    """The columns of the box in the order of its layout, and the layout.
+
+    Known names say which number is which. A format that contradicts them is an error,
+    unless the user names the columns too.
+    """
     box = finder.found["box"]
-    if asked is not None:
-        return box, asked.removeprefix("rel_")
     names = finder.plain_names(box)
-    for known, layout in BOX_NAMES:
-        if sorted(known) == sorted(names):
+    shown = [finder.names[number] for number in box]
+    known, named = _LAYOUTS.get(frozenset(names), ((), None))
+    asked = asked and asked.removeprefix("rel_")
+    if named is not None:
+        layout = _agreed(named, asked or named, known)
+        if layout is not None:
             return tuple(box[names.index(name)] for name in known), layout
-    if any(_names_a_side(finder.names[number]) for number in box):
+        if not by_hand:
+            raise AnnotationError(
+                finder.table.path,
+                "names of the columns contradict the format",
+                field="`bounding_box_format`",
+                expected=f'{named}, rel_{named}, or the columns in `columns["box"]`',
+                received={asked: shown},
+            )
+    elif asked is None and any(map(_names_a_side, shown)):
         raise AnnotationError(
-            finder.path,
+            finder.table.path,
             "format of the box unclear",
             field='`columns["box"]`',
             expected='`bounding_box_format`, as in bounding_box_format="xywh"',
-            received=[finder.names[number] for number in box],
+            received=shown,
         )
-    return box, "xyxy"
+    return box, asked or "xyxy"
 
 
-def _guessed_box(finder: _Finder, asked: str | None) -> tuple[tuple[int, ...], str]:
-    """The box found by its names and its layout, which `asked` must not contradict."""
-    box = finder.found["box"]
-    names = finder.plain_names(box)
-    layout = dict(BOX_NAMES)[names]
-    asked = (asked or layout).removeprefix("rel_")
-    # The names say which number is which; the format says what `x` and `y` are.
+def _agreed(named: str, asked: str, names: Sequence[str]) -> str | None:
+    """The layout that names and format agree on; `x` and `y` may be a center."""
+    center = asked in ("center_xywh", "center_yxhw")
+    if named == "xywh" and center and names[0].endswith("x"):
+        return "center_xywh"
     agrees = {
         "xyxy": asked in ("xyxy", "yxyx"),
         "xywh": asked == "xywh",
-        "center_xywh": asked in ("center_xywh", "center_yxhw"),
-    }[layout]
-    if not agrees and names[0].endswith("x") and asked.startswith("center"):
-        return box, "center_xywh"
-    if not agrees:
-        raise AnnotationError(
-            finder.path,
-            "names of the columns contradict the format",
-            field="`bounding_box_format`",
-            expected=f'{layout}, rel_{layout}, or the columns in `columns["box"]`',
-            received={asked: [finder.names[number] for number in box]},
-        )
-    return box, layout
+        "center_xywh": center,
+    }
+    return named if agrees[named] else None
 
 
 def _numbered(given: Mapping[str, Sequence[Column]]) -> bool:
@@ -314,7 +317,7 @@ def _is_header(row: Sequence[str], given: Mapping[str, Sequence[Column]]) -> boo
 
 def _names_a_side(name: str) -> bool:
     words = re.split(r"[^a-z]+", name.casefold())
-    return not {"w", "h", "width", "height"}.isdisjoint(words) or bool(
+    return not {"w", "h", "bw", "bh"}.isdisjoint(words) or bool(
         re.search("width|height", name.casefold())
     )
 

@@ -37,8 +37,10 @@ class BoxRows:
         if not self.rows:
             raise AnnotationError(table.path, "empty table", expected="rows")
 
-    def object(self, line: int, cells: list[str]) -> AnnotatedObject | None:
-        """The object of a row; None for a row that has neither a class nor a box."""
+    def object(
+        self, line: int, cells: list[str]
+    ) -> tuple[AnnotatedObject | None, str | None]:
+        """The object of a row, None if it has neither class nor box; and a note."""
         columns, place = self.columns, f"line {line}"
         width = len(columns.names)
         if any(cells[width:]):
@@ -54,8 +56,8 @@ class BoxRows:
             )
         label = _cell(cells, columns.label)
         box = [_cell(cells, number) for number in columns.box]
-        if not label and not any(box) and len(cells) == width:
-            return None
+        if not label and not any(box) and len(cells) > max(columns.label, *columns.box):
+            return None, None
         if not label:
             raise AnnotationError(
                 self.table.path,
@@ -64,10 +66,10 @@ class BoxRows:
                 received=label,
             )
         if not any(box):
-            return AnnotatedObject(label, None, field=place)
+            return AnnotatedObject(label, field=place), None
         values = self._numbers(box, columns.box, place)
         corners = as_corners(values, columns.layout)
-        return AnnotatedObject(label, corners, relative=self.relative, field=place)
+        return AnnotatedObject(label, corners, self.relative, place), None
 
     def size(self, line: int, cells: list[str]) -> tuple[float, float] | None:
         """The (height, width) that a row states, or None."""
@@ -82,7 +84,10 @@ class BoxRows:
     def _numbers(
         self, cells: list[str], columns: tuple[int, ...], place: str
     ) -> list[float]:
-        return [
+        numbers = self.table.numbers(cells)
+        if numbers is not None:
+            return numbers
+        return [  # raises the error of the first that is wrong
             self.table.number(cell, f"{place}: {self.columns.names[number]}")
             for cell, number in zip(cells, columns)
         ]

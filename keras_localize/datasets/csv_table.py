@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +57,16 @@ class Table:
         return finite(text, self.path, place)
 
     def numbers(self, cells: list[str]) -> list[float] | None:
-        """Cells as finite numbers, or None where one is none."""
+        """Cells as finite numbers, or None where `number` raises for one of them."""
+        if self.decimal_comma:
+            if any("." in cell for cell in cells):
+                return None
+            cells = [cell.replace(",", ".") for cell in cells]
         try:
-            return [self.number(cell, "") for cell in cells]
-        except AnnotationError:
+            numbers = [float(cell) for cell in cells]
+        except ValueError:
             return None
+        return numbers if all(map(math.isfinite, numbers)) else None
 
 
 def read_table(path: Path) -> Table:
@@ -73,7 +79,7 @@ def read_table(path: Path) -> Table:
         AnnotationError: for a file that is missing, empty, or no CSV.
     """
     text = read_text(path)
-    stated = re.match(r"sep=(.)\r?\n", text)
+    stated = re.match(r"sep=([,;|\t])\r?\n", text)
     if stated:
         separator = stated[1]
         # The line stays, empty: errors count lines.

@@ -26,15 +26,15 @@ def in_fractions(table: Table, columns: Columns) -> bool:
             fractions stand where pixels are promised.
     """
     pixels = fractions = whole = either = None
-    for box in _boxes(table, columns):
-        if any(not LOWEST <= value <= HIGHEST for value in box[1]):
-            pixels = pixels or box
-        elif any(value % 1 for value in box[1]):
-            fractions = fractions or box
-        elif any(value not in (0, 1) for value in box[1]):
-            either = either or box
+    for line, box in _boxes(table, columns):
+        if min(box) < LOWEST or max(box) > HIGHEST:
+            pixels = pixels or (line, box)
+        elif any(value % 1 for value in box):
+            fractions = fractions or (line, box)
+        elif min(box) < 0 or max(box) > 1:
+            either = either or (line, box)
         else:
-            whole = whole or box
+            whole = whole or (line, box)
         if pixels and fractions:
             break
     hint = _HINT.format(columns.layout, columns.layout)
@@ -43,7 +43,7 @@ def in_fractions(table: Table, columns: Columns) -> bool:
         raise AnnotationError(
             table.path,
             "fractions where pixels are expected",
-            field=small[0],
+            field=f"line {small[0]}",
             expected=f"boxes in pixels, or {hint}",
             received=small[1],
         )
@@ -51,23 +51,23 @@ def in_fractions(table: Table, columns: Columns) -> bool:
         raise AnnotationError(
             table.path,
             "boxes in pixels and in fractions",
-            field=fractions[0],
+            field=f"line {fractions[0]}",
             expected=f"one unit in the whole table, or {hint}",
-            received=dict([fractions, pixels]),
+            received={f"line {line}": box for line, box in (fractions, pixels)},
         )
     if either and not pixels and not fractions and columns.header:
         raise AnnotationError(
             table.path,
             "unit of the boxes unclear",
-            field=either[0],
+            field=f"line {either[0]}",
             expected=hint,
             received=either[1],
         )
     return columns.header and not pixels and small is not None
 
 
-def _boxes(table: Table, columns: Columns) -> Iterator[tuple[str, list[float]]]:
-    """The boxes that have an area, each with its place in the table."""
+def _boxes(table: Table, columns: Columns) -> Iterator[tuple[int, list[float]]]:
+    """The boxes that have an area, each with its line."""
     last = max(columns.box)
     for line, cells in table.rows[columns.header :]:
         if last >= len(cells):
@@ -77,4 +77,4 @@ def _boxes(table: Table, columns: Columns) -> Iterator[tuple[str, list[float]]]:
             continue
         x0, y0, x1, y1 = as_corners(box, columns.layout)
         if x0 < x1 and y0 < y1:
-            yield f"line {line}", box
+            yield line, box

@@ -2,14 +2,20 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras_localize.datasets.annotation import AnnotatedObject, Corners
+from keras_localize.datasets.annotation import AnnotatedObject, Corners, hull
+from keras_localize.datasets.annotation_files import finite
 from keras_localize.datasets.csv_columns import LABEL_NAMES, plain
 from keras_localize.datasets.csv_table import Table
 from keras_localize.datasets.errors import AnnotationError
 
+_NOTES = {
+    "polygon": "box around a polygon",
+    "polyline": "box around a polygon",
+    "circle": "box around an ellipse",
+    "ellipse": "box around an ellipse",
+}
 _SHAPE, _ATTRIBUTES = "region_shape_attributes", "region_attributes"
 
 
@@ -45,72 +51,76 @@ class ViaRows:
         self._shape, self._attributes = names.index(_SHAPE), names.index(_ATTRIBUTES)
         self.attribute = attribute or self._guess_attribute()
 
-    def object(self, line: int, cells: list[str]) -> AnnotatedObject | None:
-        """The region of a row; None for an image without one."""
-        place = f"line {line}"
-        shape = self._json(cells, self._shape, f"{place}: {_SHAPE}")
+    def object(
+        self, line: int, cells: list[str]
+    ) -> tuple[AnnotatedObject | None, str | None]:
+        """The region of a row, None for an image without one; and a note."""
+        place = f"line {line}: {_SHAPE}"
+        shape = self._json(cells, self._shape, place)
         if not shape:
-            return None
-        values = self._json(cells, self._attributes, f"{place}: {_ATTRIBUTES}")
+            return None, None
+        attributes = f"line {line}: {_ATTRIBUTES}"
+        values = self._json(cells, self._attributes, attributes)
         label = _label(values.get(self.attribute))
         if not label:
             raise AnnotationError(
                 self.table.path,
                 "missing label",
-                field=f"{place}: {_ATTRIBUTES}",
+                field=attributes,
                 expected=f"{self.attribute}, or another one as `columns['label']`",
                 received=values,
             )
-        return AnnotatedObject(label, self._corners(shape, place), field=place)
+        corners = self._corners(shape, place)
+        note = _NOTES.get(shape["name"])
+        return AnnotatedObject(label, corners, field=place), note
 
     def size(self, line: int, cells: list[str]) -> None:
         """The table does not state the images' sizes."""
 
     def _corners(self, shape: dict[str, Any], place: str) -> Corners | None:
-        place = f"{place}: {_SHAPE}"
+        """The smallest box around a shape; None for a point."""
 
-        def number(key: str) -> float:
-            return self._number(shape.get(key, 0 if key == "theta" else None), place)
+        def numbers(*keys: str) -> list[float]:
+            return [self._number(shape.get(key), place) for key in keys]
 
         kind = shape.get("name")
+        if kind == "rect":
+            x, y, width, height = numbers("x", "y", "width", "height")
+            return x, y, x + width, y + height
+        if kind == "circle":
+            return _around_ellipse(*numbers("cx", "cy", "r", "r"))
+        if kind == "ellipse":
+            angle = numbers("theta") if "theta" in shape else []
+            return _around_ellipse(*numbers("cx", "cy", "rx", "ry"), *angle)
+        if kind in ("polygon", "polyline"):
+            return hull(zip(*(self._points(shape, axis, place) for axis in "xy")))
         if kind == "point":
             return None
-        known: Mapping[Any, Callable[[], Corners]] = {
-            "rect": lambda: _rectangle(*map(number, ("x", "y", "width", "height"))),
-            "circle": lambda: _ellipse(*map(number, ("cx", "cy", "r", "r"))),
-            "ellipse": lambda: _ellipse(
-                *map(number, ("cx", "cy", "rx", "ry", "theta"))
-            ),
-            "polygon": lambda: self._points(shape, place),
-            "polyline": lambda: self._points(shape, place),
-        }
-        if not isinstance(kind, str) or kind not in known:
-            raise AnnotationError(
-                self.table.path,
-                "unknown shape",
-                field=place,
-                expected=f"one of {', '.join(known)}, point",
-                received=kind,
-            )
-        return known[kind]()
+        raise AnnotationError(
+            self.table.path,
+            "unknown shape",
+            field=place,
+            expected="rect, circle, ellipse, polygon, polyline or point",
+            received=kind,
+        )
 
-    def _points(self, shape: dict[str, Any], place: str) -> Corners:
-        lists = [shape.get(f"all_points_{axis}") for axis in "xy"]
-        if not all(isinstance(values, list) and values for values in lists):
+    def _points(self, shape: dict[str, Any], axis: str, place: str) -> list[float]:
+        values = shape.get(f"all_points_{axis}")
+        if not isinstance(values, list) or not values:
             raise AnnotationError(
                 self.table.path,
                 "malformed shape",
                 field=place,
-                expected="lists all_points_x and all_points_y",
+                expected=f"a list all_points_{axis}",
                 received=shape,
             )
-        xs, ys = ([self._number(v, place) for v in values or ()] for values in lists)
-        return min(xs), min(ys), max(xs), max(ys)
+        return [self._number(value, place) for value in values]
 
     def _number(self, value: Any, place: str) -> float:
-        if isinstance(value, bool):
-            value = None
-        return self.table.number(str(value), place)
+        # JSON has a decimal point whatever the table's decimal mark.
+        return finite(
+            None if isinstance(value, bool) else value, self.table.path, place
+        )
 
     def _json(self, cells: list[str], column: int, place: str) -> dict[str, Any]:
         text = cells[column] if column < len(cells) else ""
@@ -162,11 +172,7 @@ def _label(value: Any) -> str:
     return ""
 
 
-def _rectangle(x: float, y: float, width: float, height: float) -> Corners:
-    return x, y, x + width, y + height
-
-
-def _ellipse(
+def _around_ellipse(
     x: float, y: float, radius: float, other: float, angle: float = 0.0
 ) -> Corners:
     """The box of an ellipse, turned by `angle` in radians."""

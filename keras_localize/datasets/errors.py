@@ -29,3 +29,11 @@ class AnnotationError(ValueError):
         self.file = str(file)
         self.field = field
         self.reason = reason
+
+
+class UnknownNameError(KeyError, ValueError):
+    """No record of a dataset has this name."""
+
+    def __str__(self) -> str:
+        # KeyError would quote the sentence.
+        return str(self.args[0])

@@ -271,7 +271,7 @@ def test_both_roads_give_the_documented_batches():
     images, labels, boxes, label_weights, box_weights = flat(road)
     assert same(road, dataset.to_pydataset(16, 4))
     kinds = [images.dtype, labels.dtype, boxes.dtype, box_weights.dtype]
-    assert kinds == ["float32", "int32", "float32", "float32"]
+    assert kinds == ["uint8", "int32", "float32", "float32"]
     assert images.shape == (11, 16, 16, 3)
     assert labels.tolist() == dataset.labels.tolist()
     assert label_weights.tolist() == [1] * 11

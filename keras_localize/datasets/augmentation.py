@@ -1,0 +1,349 @@
+"""Keras's augmentation layers, our own, and functions, applied to batches.
+
+An `augment` is a list of steps, one for each layer of a `keras.layers.Pipeline`. The
+box of an image goes through every step in the format and shape that the step takes;
+between the steps it is `rel_xyxy`, (B, 4).
+"""
+
+import inspect
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from keras_localize.boxes.formats import (
+    from_corners,
+    is_relative,
+    to_corners,
+    to_fractions,
+    to_pixels,
+)
+
+_COLOUR = "colour"
+_GEOMETRY = "geometry"
+# What each of Keras's layers does with a box. Colour layers leave every pixel in its
+# place: they get the images alone. Geometry layers move boxes with the pixels, by up
+# to a pixel of error (measured on painted rectangles, Keras 3.15.1, three backends),
+# in "xyxy"; in "rel_xyxy" RandomRotation and RandomPerspective do not. For the others
+# the reason for which they are refused.
+KERAS_LAYERS = {
+    "AutoContrast": _COLOUR,
+    "Equalization": _COLOUR,
+    "RandomBrightness": _COLOUR,
+    "RandomColorDegeneration": _COLOUR,
+    "RandomColorJitter": _COLOUR,
+    "RandomContrast": _COLOUR,
+    "RandomErasing": _COLOUR,
+    "RandomGaussianBlur": _COLOUR,
+    "RandomGrayscale": _COLOUR,
+    "RandomHue": _COLOUR,
+    "RandomInvert": _COLOUR,
+    "RandomPosterization": _COLOUR,
+    "RandomSaturation": _COLOUR,
+    "RandomSharpness": _COLOUR,
+    "Solarization": _COLOUR,
+    "CenterCrop": _GEOMETRY,
+    "RandomCrop": _GEOMETRY,
+    "RandomFlip": _GEOMETRY,
+    "RandomPerspective": _GEOMETRY,
+    "RandomRotation": _GEOMETRY,
+    "RandomShear": _GEOMETRY,
+    "RandomTranslation": _GEOMETRY,
+    "RandomZoom": _GEOMETRY,
+    "Resizing": _GEOMETRY,
+    "AugMix": "it moves pixels and leaves the boxes where they were",
+    "CutMix": "it puts parts of other images, with other labels, into each image",
+    "MaxNumBoundingBoxes": "there is one box per image",
+    "MixUp": "it blends images with different labels",
+    "RandAugment": "it moves boxes in another order than pixels, up to a side off",
+    "RandomElasticTransform": "Keras does not move boxes with it",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer or function.
+
+    Attributes:
+        function: what is called.
+        takes: "images"; or a dict of a batch with the boxes as Keras wants them,
+            (B, 1, 4) in "xyxy" ("keras boxes"), or (B, 4) in the format that the
+            function names ("boxes").
+        takes_seed: whether it is called with `seed`, (B, 3) integers.
+        number: its place in the list.
+    """
+
+    function: Callable[..., Any]
+    takes: Literal["images", "keras boxes", "boxes"]
+    takes_seed: bool
+    number: int
+
+    @property
+    def on_host(self) -> bool:
+        """Whether it runs on NumPy arrays outside the graph of tf.data.
+
+        There a layer's random state is one of the backend, which `reseed` can set; in
+        a graph of tf.data its draws would be constants on JAX and torch.
+        """
+        return isinstance(self.function, keras.layers.Layer) and not self.takes_seed
+
+
+class Augmentation:
+    """What `augment=` names, ready for batches.
+
+    Args:
+        augment: a layer, a `keras.layers.Pipeline` or a function on dicts.
+
+    Raises:
+        ValueError: for what is none of these, and for a layer whose boxes would not
+            be right; it names the layer and the reason.
+    """
+
+    def __init__(self, augment: Any):
+        self.steps = [
+            _step(function, number)
+            for number, function in enumerate(_flattened(augment))
+        ]
+        # The state of a layer is set and used in one piece.
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    def __call__(
+        self, xp: ModuleType, images: Any, boxes: Any, labels: Any, seeds: Any
+    ) -> tuple[Any, Any, Any]:
+        """Augments one batch.
+
+        Args:
+            xp: the module of the arrays, `numpy` or `tensorflow`; `stack`, `where`,
+                `minimum` and `maximum` of it are used.
+            images: (B, S, S, 3) float32.
+            boxes: (B, 4) float32 `rel_xyxy`.
+            labels: (B,) int32.
+            seeds: (B, 3) integers, (seed, epoch, index) of each image, which all draws
+                are a function of.
+
+        Returns:
+            The images and boxes, and (B,) float32: 1 where something of the box is in
+            the image. Boxes are cut at the border; where nothing is left, zeros.
+
+        Raises:
+            ValueError: if a step gives another shape than it got, naming `augment`.
+        """
+        shape = images.shape
+        for on_host, group in itertools.groupby(self.steps, lambda s: s.on_host):
+            steps = list(group)
+            if on_host and xp is not np:
+                images, boxes = self._on_host(xp, steps, images, boxes, labels, seeds)
+            else:
+                images, boxes = self._run(xp, steps, images, boxes, labels, seeds)
+        return _same_shape(xp, images, shape), *_within(xp, boxes)
+
+    def _run(
+        self,
+        xp: ModuleType,
+        steps: list[Step],
+        images: Any,
+        boxes: Any,
+        labels: Any,
+        seeds: Any,
+    ) -> tuple[Any, Any]:
+        for step in steps:
+            if step.on_host:
+                with self._lock:
+                    reseed(step.function, [*seeds[0].tolist(), step.number])
+                    images, boxes = _apply(xp, step, images, boxes, labels, seeds)
+            else:
+                images, boxes = _apply(xp, step, images, boxes, labels, seeds)
+        return images, boxes
+
+    def _on_host(
+        self, tf: Any, steps: list[Step], images: Any, *rest: Any
+    ) -> tuple[Any, Any]:
+        moved, boxes = tf.numpy_function(
+            lambda *arrays: self._run(np, steps, *arrays),
+            [images, *rest],
+            [tf.float32, tf.float32],
+        )
+        moved.set_shape([images.shape[0], None, None, 3])
+        boxes.set_shape([images.shape[0], 4])
+        return moved, boxes
+
+
+def reseed(layer: Any, seeds: list[int]) -> None:
+    """Makes the next draws of a layer a function of `seeds`, on every backend."""
+    rng = np.random.default_rng(seeds)
+    weights = {id(weight) for weight in layer.weights}
+    # What is no weight is the state of a random generator.
+    for state in layer.variables:
+        if id(state) not in weights:
+            state.assign(np.array([rng.integers(2**31), 0], state.dtype))
+
+
+# --- from `augment` to steps ---
+
+
+def _flattened(augment: Any) -> Iterator[Any]:
+    if isinstance(augment, keras.layers.Pipeline):
+        for layer in augment.layers:
+            yield from _flattened(layer)
+    else:
+        yield augment
+
+
+def _step(function: Any, number: int) -> Step:
+    if not callable(function) or isinstance(function, keras.Model):
+        raise ValueError(
+            "`augment` must be a layer, a keras.layers.Pipeline or a function on dicts "
+            '{"images", "bounding_boxes"}. '
+            f"Received: augment={function!r}"
+        )
+    name = _keras_name(function)
+    if name is None:
+        takes_seed = "seed" in inspect.signature(function).parameters
+        return Step(function, "boxes", takes_seed, number)
+    problem = _problem(name, function)
+    if problem:
+        raise ValueError(
+            f"`augment` cannot be {name}, or hold it: {problem}. "
+            "keras_localize.RandomSquareView or a Pipeline of other layers can take "
+            f"its place. Received: augment={function!r}"
+        )
+    takes = "images" if KERAS_LAYERS[name] == _COLOUR else "keras boxes"
+    return Step(_in_pixels(name, function), takes, False, number)
+
+
+def _keras_name(function: Any) -> str | None:
+    """The layer of Keras that this is, or is derived from; None for what is ours."""
+    if type(function).__module__.startswith(f"{__name__.partition('.')[0]}."):
+        return None
+    for kind in type(function).__mro__:
+        if kind is keras.layers.Layer:
+            break
+        if getattr(keras.layers, kind.__name__, None) is kind:
+            return kind.__name__
+    return None
+
+
+def _problem(name: str, layer: Any) -> str | None:
+    """Why a layer of Keras is refused; None if it is not."""
+    kind = KERAS_LAYERS.get(name, "it is not known to move boxes with the pixels")
+    if kind not in (_COLOUR, _GEOMETRY):
+        return kind
+    if name == "RandomCrop" and _keras_version() < (3, 16):
+        return "before Keras 3.16 it moves boxes by the offset of the other axis"
+    if name == "RandomShear" and any(layer.x_factor) and any(layer.y_factor):
+        return (
+            "with both `x_factor` and `y_factor` it moves boxes several pixels off; "
+            "with one of them it does not"
+        )
+    value_range = getattr(layer, "value_range", (0, 255))
+    if tuple(value_range) != (0, 255):
+        return (
+            f"its `value_range` must be (0, 255), as the images are, not {value_range}"
+        )
+    # Subclasses are taken as they are: nobody but their author can make another.
+    if type(layer) is not getattr(keras.layers, name):
+        if layer.data_format != "channels_last":
+            return "its `data_format` must be channels_last"
+        if kind == _GEOMETRY and layer.bounding_box_format != "xyxy":
+            return 'as a subclass it needs bounding_box_format="xyxy"'
+    return None
+
+
+def _in_pixels(name: str, layer: Any) -> Any:
+    """The same layer for boxes in pixels, images of channels last, and float32."""
+    kind = getattr(keras.layers, name)
+    if type(layer) is not kind:
+        return layer
+    config = layer.get_config()
+    config.update(
+        bounding_box_format="xyxy", data_format="channels_last", dtype="float32"
+    )
+    if name == "RandomShear":
+        # Its constructor refuses the negative bound that it has made of one number.
+        for argument in ("x_factor", "y_factor"):
+            low, high = config[argument]
+            config[argument] = high if low < 0 else (low, high)
+    return kind.from_config(config)
+
+
+def _keras_version() -> tuple[int, ...]:
+    return tuple(int(part) for part in keras.__version__.split(".")[:2])
+
+
+# --- one step ---
+
+
+def _apply(
+    xp: ModuleType, step: Step, images: Any, boxes: Any, labels: Any, seeds: Any
+) -> tuple[Any, Any]:
+    convert = keras.ops.convert_to_numpy if xp is np else xp.convert_to_tensor
+    options = {"seed": seeds} if step.takes_seed else {}
+    if step.takes == "images":
+        return convert(step.function(images, training=True)), boxes
+    augment_format = "xyxy"
+    if step.takes == "boxes":
+        named = getattr(step.function, "bounding_box_format", None)
+        augment_format = named or "rel_xyxy"
+
+    def side(axis: int) -> Any:
+        if is_relative(augment_format):
+            return 1
+        # In tf.data it may be known only when it runs.
+        return images.shape[axis] or xp.cast(xp.shape(images)[axis], "float32")
+
+    corners = to_pixels(to_corners(boxes, "rel_xyxy"), side(1), side(2))
+    given = from_corners(xp, corners, augment_format)
+    if step.takes == "keras boxes":
+        given, labels = given[:, None], labels[:, None]
+        options["training"] = True
+    data = {"images": images, "bounding_boxes": {"boxes": given, "labels": labels}}
+    data = step.function(data, **options)
+    try:
+        moved = convert(data["images"])
+        boxes = convert(data["bounding_boxes"]["boxes"])
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            '`augment` must return a dict {"images", "bounding_boxes": {"boxes", ...}}.'
+            f" Received from {step.function!r}: {type(data).__name__}"
+        ) from error
+    if len(boxes.shape) == 3 and boxes.shape[1] == 1:
+        boxes = boxes[:, 0]
+    if len(boxes.shape) != 2 or boxes.shape[1] != 4 or len(moved.shape) != 4:
+        raise ValueError(
+            "`augment` must return images of shape (B, height, width, 3) and boxes of "
+            f"shape (B, 4). Received from {step.function!r}: images of shape "
+            f"{tuple(moved.shape)}, boxes of shape {tuple(boxes.shape)}"
+        )
+    images = moved
+    corners = to_fractions(to_corners(boxes, augment_format), side(1), side(2))
+    return images, from_corners(xp, corners, "rel_xyxy")
+
+
+def _same_shape(xp: ModuleType, images: Any, shape: Any) -> Any:
+    wanted, received = tuple(shape)[1:], tuple(images.shape)[1:]
+    message = f"`augment` must return images of the shape it was given, (B, *{wanted})"
+    if any(b not in (a, None) for a, b in zip(wanted, received)):
+        raise ValueError(f"{message}. Received: (B, *{received})")
+    if None in received:  # in tf.data, known when it runs
+        xp.debugging.assert_equal(xp.shape(images)[1:], wanted, message=message)
+        images.set_shape(shape)
+    return images
+
+
+def _within(xp: ModuleType, boxes: Any) -> tuple[Any, Any]:
+    """Boxes cut at the image's border, and whether something is left of each."""
+    boxes = xp.minimum(xp.maximum(boxes, 0.0), 1.0)
+    kept = xp.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) > 0
+    kept = xp.where(kept, xp.ones_like(boxes[:, 0]), xp.zeros_like(boxes[:, 0]))
+    return xp.where(kept[:, None] > 0, boxes, xp.zeros_like(boxes)), kept

@@ -1,0 +1,61 @@
+"""Batches as a `tf.data.Dataset`."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from keras_localize.datasets.batches import TARGETS, Batches
+from keras_localize.datasets.cores import cores
+
+
+def tf_dataset(batches: Batches) -> Any:
+    """`batches` as a tf.data.Dataset that knows its length."""
+    import tensorflow as tf
+
+    size = batches.size
+    rows = batches.batch_size if batches.drop_remainder else None
+    epochs = itertools.count()
+
+    # The dataset is built once but iterated once per epoch; this is the only state.
+    def next_order() -> tuple[np.int64, np.ndarray]:
+        epoch = next(epochs)
+        return np.int64(epoch), batches.order(epoch).astype("int64")
+
+    def epoch_indices(_: Any) -> Any:
+        epoch, order = tf.numpy_function(next_order, [], [tf.int64, tf.int64])
+        epoch.set_shape([])
+        order.set_shape([None])
+        indices = tf.data.Dataset.from_tensor_slices(order).batch(
+            batches.batch_size, drop_remainder=batches.drop_remainder
+        )
+        return indices.map(lambda chosen: (epoch, chosen))
+
+    def on_host(indices: np.ndarray) -> list[np.ndarray]:
+        values, weights = batches.rows(indices)
+        return [batches.images(indices), *values.values(), *weights.values()]
+
+    def read(epoch: Any, indices: Any) -> tuple[Any, Any, Any]:
+        columns = [*batches.values.values(), *batches.weights.values()]
+        images, *parts = tf.numpy_function(
+            on_host, [indices], [tf.uint8, *(column.dtype for column in columns)]
+        )
+        images.set_shape([rows, size, size, 3])
+        for part, column in zip(parts, columns):
+            part.set_shape([rows, *column.shape[1:]])
+        values: dict[str, Any] = dict(zip(TARGETS, parts))
+        weights: dict[str, Any] = dict(zip(TARGETS, parts[len(TARGETS) :]))
+        if batches.augmentation is not None:
+            images = tf.cast(images, tf.float32)
+        images, values, weights = batches.augmented(
+            tf, images, values, weights, epoch, indices
+        )
+        return images, *batches.selected(values, weights)
+
+    return (
+        tf.data.Dataset.range(1)
+        .flat_map(epoch_indices)
+        .map(read, num_parallel_calls=cores(), deterministic=True)
+        .apply(tf.data.experimental.assert_cardinality(len(batches)))
+        .prefetch(2)
+    )
