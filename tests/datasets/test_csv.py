@@ -414,9 +414,12 @@ def test_without_a_header_pixels_are_promised(tables):
         error = tables.refuse(text, columns=NUMBERED, **options)
         assert error.reason == "fractions where pixels are expected"
         assert 'bounding_box_format="rel_xyxy"' in str(error)
-    for options in ({"columns": NUMBERED}, {}):
-        text_ = (HEAD + rows_of(FRACTIONS)) if not options else text
-        error = tables.refuse(text_, **options, bounding_box_format="xyxy")
+    said = {"bounding_box_format": "xyxy"}
+    for table, options in (
+        (text, {"columns": NUMBERED, **said}),
+        (HEAD + rows_of(FRACTIONS), said),
+    ):
+        error = tables.refuse(table, **options)
         assert error.reason == "box within one pixel" and "line" in str(error)
     relative = {"columns": NUMBERED, "bounding_box_format": "rel_xyxy"}
     # Among boxes in pixels it is a record that is wrong, as nothing is guessed.
@@ -897,15 +900,14 @@ def test_what_is_written_is_read(tables, data):
     count = draw(st.integers(1, 4))
     sides = np.array([WIDTH, HEIGHT] * 2)
     corners = []
-    for _ in range(count):
-        x = sorted(draw(st.sets(st.integers(0, WIDTH), min_size=2, max_size=2)))
-        y = sorted(draw(st.sets(st.integers(0, HEIGHT), min_size=2, max_size=2)))
-        # Without a box that fits both units.
-        corners.append([x[0], y[0], max(x[1], x[0] + 3), max(y[1], y[0] + 3)])
-    truth = np.minimum(np.array(corners, "float64"), sides)
-    truth[:, :2] = np.minimum(truth[:, :2], truth[:, 2:] - 1)
-    if not relative and truth.max(1).min() <= 2:
-        truth[:, 2:] = np.maximum(truth[:, 2:], 3)
+    for _ in range(count):  # of at least 3 pixels: less fits both units
+        x, y = draw(st.integers(0, WIDTH - 3)), draw(st.integers(0, HEIGHT - 3))
+        width, height = (
+            draw(st.integers(3, WIDTH - x)),
+            draw(st.integers(3, HEIGHT - y)),
+        )
+        corners.append([x, y, x + width, y + height])
+    truth = np.array(corners, "float64")
     source = truth / sides if relative else truth
     unit = "rel_" * relative
     values = np.asarray(boxes.convert(source, f"{unit}xyxy", unit + layout))
