@@ -46,7 +46,7 @@ class BatchDataset(keras.utils.PyDataset):
         super().__init__(workers=1)
         self.batches = batches
         self.epoch = 0
-        self._workers = cores() if workers is None else workers
+        self._worker_count = cores() if workers is None else workers
         self._use_processes = use_multiprocessing
         self._ahead = max_queue_size
         self._reader: _Reader | None = None
@@ -73,7 +73,7 @@ class BatchDataset(keras.utils.PyDataset):
         """Starts an epoch of Keras's loops."""
         self._stop()
         self._reader = _Reader(
-            self.batches, self.epoch, self._workers, self._use_processes, self._ahead
+            self.batches, self.epoch, self._worker_count, self._use_processes, self._ahead
         )
 
     def on_epoch_end(self) -> None:
