@@ -37,7 +37,9 @@ def label_weights(
         present = counts > 0
         weights[present] = counts.sum() / (present.sum() * counts[present])
     elif isinstance(class_weight, Mapping):
-        ids: dict[int | str, int | str] = {name: i for i, name in enumerate(class_names)}
+        ids: dict[int | str, int | str] = {
+            name: i for i, name in enumerate(class_names)
+        }
         for key, value in class_weight.items():
             index = ids.get(key, key)
             known = isinstance(index, (int, np.integer)) and 0 <= index < len(weights)
