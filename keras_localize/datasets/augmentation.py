@@ -287,7 +287,9 @@ def _keras_version() -> tuple[int, ...]:
 def _apply(
     xp: ModuleType, step: Step, images: Any, boxes: Any, labels: Any, seeds: Any
 ) -> tuple[Any, Any]:
-    convert = keras.ops.convert_to_numpy if xp is np else xp.convert_to_tensor
+    convert: Callable[[Any], Any] = (
+        keras.ops.convert_to_numpy if xp is np else xp.convert_to_tensor
+    )
     options = {"seed": seeds} if step.takes_seed else {}
     if step.takes == "images":
         return convert(step.function(images, training=True)), boxes
@@ -308,9 +310,15 @@ def _apply(
         given, labels = given[:, None], labels[:, None]
         options["training"] = True
     data = {"images": images, "bounding_boxes": {"boxes": given, "labels": labels}}
-    data = step.function(data, **options)
+    images, boxes = _returned(step, convert, step.function(data, **options))
+    corners = to_fractions(to_corners(boxes, augment_format), side(1), side(2))
+    return images, from_corners(xp, corners, "rel_xyxy")
+
+
+def _returned(step: Step, convert: Callable[[Any], Any], data: Any) -> tuple[Any, Any]:
+    """Images and (B, 4) boxes of what a step returned, or an error."""
     try:
-        moved = convert(data["images"])
+        images = convert(data["images"])
         boxes = convert(data["bounding_boxes"]["boxes"])
     except (KeyError, TypeError, IndexError) as error:
         raise ValueError(
@@ -319,15 +327,13 @@ def _apply(
         ) from error
     if len(boxes.shape) == 3 and boxes.shape[1] == 1:
         boxes = boxes[:, 0]
-    if len(boxes.shape) != 2 or boxes.shape[1] != 4 or len(moved.shape) != 4:
+    if len(boxes.shape) != 2 or boxes.shape[1] != 4 or len(images.shape) != 4:
         raise ValueError(
             "`augment` must return images of shape (B, height, width, 3) and boxes of "
             f"shape (B, 4). Received from {step.function!r}: images of shape "
-            f"{tuple(moved.shape)}, boxes of shape {tuple(boxes.shape)}"
+            f"{tuple(images.shape)}, boxes of shape {tuple(boxes.shape)}"
         )
-    images = moved
-    corners = to_fractions(to_corners(boxes, augment_format), side(1), side(2))
-    return images, from_corners(xp, corners, "rel_xyxy")
+    return images, boxes
 
 
 def _same_shape(xp: ModuleType, images: Any, shape: Any) -> Any:

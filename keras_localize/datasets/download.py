@@ -1,4 +1,4 @@
-"""Archives from the network into a folder: checked, whole or not at all.
+"""Downloads archives into a folder: checked, and complete or not at all.
 
 A folder appears under its final name only when everything in it is there, so that
 "it exists" means "it is complete", whenever the run was interrupted.
@@ -14,8 +14,10 @@ import time
 import urllib.error
 import urllib.request
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, cast
 
 from keras_localize.datasets.progress import Progress
 
@@ -24,7 +26,7 @@ _UNPACKING = ".unpacking-"
 
 
 class DownloadError(OSError):
-    """Data could not be fetched or unpacked; says what, why, and what to do."""
+    """Data could not be downloaded or unpacked; says which, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,15 @@ class Archive:
     max_bytes: int = 4 * 10**9
 
 
-def keras_home():
+def keras_home() -> Path:
     """Keras's own folder: `KERAS_HOME`, or `~/.keras`."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
 
-def provide(archives, root):
-    """Makes sure that the folder of every archive is in `root`.
+def provide(archives: Iterable[Archive], root: Path) -> None:
+    """Downloads and unpacks what is missing of the archives' folders in `root`.
 
-    What is there already is not fetched again. An interrupted download goes on
+    What is there already is not downloaded again. An interrupted download continues
     where it stopped.
 
     Raises:
@@ -75,7 +77,7 @@ def provide(archives, root):
             ) from error
 
 
-def fetch(url, checksum, folder):
+def fetch(url: str, checksum: str, folder: Path) -> Path:
     """Downloads a file with a progress bar and checks it.
 
     Args:
@@ -114,7 +116,9 @@ def fetch(url, checksum, folder):
     return path
 
 
-def unpack(path, root, folder, max_bytes, max_files=100_000):
+def unpack(
+    path: Path, root: Path, folder: str, max_bytes: int, max_files: int = 100_000
+) -> None:
     """Unpacks `folder` of a tar archive into `root`, whole or not at all.
 
     Args:
@@ -139,7 +143,7 @@ def unpack(path, root, folder, max_bytes, max_files=100_000):
             raise DownloadError(f"{path} is damaged: {error}") from error
         unpacked = Path(temporary) / folder
         if not unpacked.is_dir():
-            raise DownloadError(f"{path} holds no folder {folder!r}")
+            raise DownloadError(f"{path} contains no folder {folder!r}")
         try:
             unpacked.replace(root / folder)
         except OSError:
@@ -151,14 +155,14 @@ def unpack(path, root, folder, max_bytes, max_files=100_000):
 # --- helpers ---
 
 
-def _sweep(root):
+def _sweep(root: Path) -> None:
     """Removes what a killed run left half unpacked, but no other run's work."""
     for stale in root.glob(f"{_UNPACKING}*"):
         if time.time() - stale.stat().st_mtime > 3600:
             shutil.rmtree(stale, ignore_errors=True)
 
 
-def _receive(url, part):
+def _receive(url: str, part: Path) -> None:
     """Appends to `part` what is missing of it."""
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "keras-localize"})
@@ -190,11 +194,11 @@ def _receive(url, part):
         if total is not None and progress.done < total:
             raise DownloadError(
                 f"{url} broke off after {progress.done} of {total} bytes; "
-                "the next run goes on from there"
+                "the next run continues from there"
             )
 
 
-def _digest(path, algorithm):
+def _digest(path: Path, algorithm: str) -> str:
     digest = hashlib.new(algorithm)
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
@@ -202,7 +206,14 @@ def _digest(path, algorithm):
     return digest.hexdigest()
 
 
-def _extract(tar, target, path, max_bytes, max_files, progress):
+def _extract(
+    tar: tarfile.TarFile,
+    target: Path,
+    path: Path,
+    max_bytes: int,
+    max_files: int,
+    progress: Progress,
+) -> None:
     written = 0
     for count, member in enumerate(tar, start=1):
         written += member.size if member.isreg() else 0
@@ -225,6 +236,8 @@ def _extract(tar, target, path, max_bytes, max_files, progress):
             place.mkdir(parents=True, exist_ok=True)
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
-            with tar.extractfile(member) as source, open(place, "wb") as file:
+            # Only of a link could it be None.
+            content = cast(IO[bytes], tar.extractfile(member))
+            with content as source, open(place, "wb") as file:
                 shutil.copyfileobj(source, file, _CHUNK)
         progress.update()

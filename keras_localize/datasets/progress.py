@@ -1,37 +1,45 @@
-"""A progress bar on the error stream, for what takes longer than a moment."""
+"""A progress bar on the error stream, for work that takes longer than a moment."""
 
 import sys
 import time
+from typing import Self
 
 
 class Progress:
-    """Context that shows how far `update` has come.
+    """Context manager that shows the share of the work that is done.
 
     Args:
-        total: what `update` will sum up to; None where it is not known.
+        total: the sum of all amounts; None where it is not known.
         label: what is being done.
         scale: units per printed unit: 1 for pieces, 1e6 for bytes shown as MB.
         unit: the printed unit.
-        delay: seconds before the bar shows itself, so that short work is silent.
+        delay: seconds before the bar appears: short work shows none.
     """
 
-    def __init__(self, total, label, scale=1, unit="", delay=2.0):
+    def __init__(
+        self,
+        total: float | None,
+        label: str,
+        scale: float = 1,
+        unit: str = "",
+        delay: float = 2.0,
+    ):
         self.total = total
         self.label = label
         self.scale = scale
         self.unit = unit
-        self.done = 0
+        self.done: float = 0
         self._next = time.monotonic() + delay
         self._shown = False
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         if self._shown:
             self._draw(end="\n")
 
-    def update(self, amount=1):
+    def update(self, amount: float = 1) -> None:
         """Counts `amount` as done."""
         self.done += amount
         now = time.monotonic()
@@ -39,7 +47,7 @@ class Progress:
             self._next = now + 0.2
             self._draw()
 
-    def _draw(self, end=""):
+    def _draw(self, end: str = "") -> None:
         self._shown = True
         done = f"{self.done / self.scale:.0f}"
         if self.total:

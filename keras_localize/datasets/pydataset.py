@@ -46,7 +46,7 @@ class BatchDataset(keras.utils.PyDataset):
         super().__init__(workers=1)
         self.batches = batches
         self.epoch = 0
-        self._workers = cores() if workers is None else workers
+        self._worker_count = cores() if workers is None else workers
         self._use_processes = use_multiprocessing
         self._ahead = max_queue_size
         self._reader: _Reader | None = None
@@ -64,7 +64,11 @@ class BatchDataset(keras.utils.PyDataset):
         if self._reader is None:
             return self.batches.batch(self.epoch, index % len(self))
         self._asked.add(index)
-        return self._reader.next()
+        try:
+            return self._reader.next()
+        except BaseException:
+            self._stop()
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_reader": None, "_asked": set()}
@@ -73,7 +77,11 @@ class BatchDataset(keras.utils.PyDataset):
         """Starts an epoch of Keras's loops."""
         self._stop()
         self._reader = _Reader(
-            self.batches, self.epoch, self._workers, self._use_processes, self._ahead
+            self.batches,
+            self.epoch,
+            self._worker_count,
+            self._use_processes,
+            self._ahead,
         )
 
     def on_epoch_end(self) -> None:

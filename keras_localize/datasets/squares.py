@@ -3,47 +3,57 @@
 import hashlib
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
+from keras_localize import types
 from keras_localize.boxes.square import fit
 from keras_localize.images import fast_jpeg, letterbox
+from keras_localize.types import ArrayLike
 
 
-def square_boxes(boxes, image_sizes, size):
-    """Boxes of pictures to boxes of their squares, on the host.
+def square_boxes(boxes: ArrayLike, image_sizes: ArrayLike, size: int) -> np.ndarray:
+    """Boxes of images to boxes of their squares, on the host.
 
     Args:
-        boxes: (N, 4) rel_xyxy relative to the picture.
+        boxes: (N, 4) rel_xyxy relative to the image.
         image_sizes: (N, 2) integers, (height, width) in pixels.
         size: side of the square in pixels.
 
     Returns:
         (N, 4) float32 rel_xyxy relative to the square.
     """
-    boxes = np.asarray(boxes, "float64")
+    corners = np.asarray(boxes, "float64")
     height, width = np.asarray(image_sizes, "int64").T
     place = fit(height, width, size, np.maximum)
     scale = np.stack([place.columns, place.rows] * 2, axis=-1)
     offset = np.stack([place.left, place.top] * 2, axis=-1)
-    return ((boxes * scale + offset) / size).astype("float32")
+    return ((corners * scale + offset) / size).astype("float32")
 
 
 class Squares:
-    """The letterboxed pictures of a dataset as uint8, by index.
+    """The letterboxed images of a dataset as uint8, by index.
 
     Args:
         images: paths or uint8 arrays.
         size: side of the square in pixels.
         cache: None; `"memory"`: squares are kept after their first decoding; or a
-            folder: they are kept there, in one file per set of pictures and size,
+            folder: they are kept there, in one file per set of images and size,
             which the next run finds and, if it was interrupted, completes.
     """
 
-    def __init__(self, images, size, cache=None):
+    def __init__(
+        self,
+        images: Sequence[str | np.ndarray],
+        size: int,
+        cache: types.Path | None = None,
+    ):
         self.images = images
         self.size = size
+        self._store: _Store | None
         if cache is None:
             self._store = None
         elif cache == "memory":
@@ -56,10 +66,10 @@ class Squares:
                 f"Received: cache={cache!r}"
             )
 
-    def batch(self, indices):
-        """uint8 array (B, size, size, 3) of the pictures at `indices`."""
+    def batch(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 array (B, size, size, 3) of the images at `indices`."""
         squares = np.zeros((len(indices), self.size, self.size, 3), "uint8")
-        missing = range(len(indices))
+        missing: Sequence[int] | np.ndarray = range(len(indices))
         if self._store is not None:
             missing = self._store.read(indices, squares)
         for position in missing:
@@ -70,17 +80,37 @@ class Squares:
         return squares
 
 
+class _Store(Protocol):
+    """Where squares are kept."""
+
+    def read(self, indices: np.ndarray, out: np.ndarray) -> Sequence[int] | np.ndarray:
+        """Puts the squares of `indices` that are there into `out`.
+
+        Returns the positions in `indices` of the others.
+        """
+        ...
+
+    def write(
+        self,
+        indices: np.ndarray,
+        squares: np.ndarray,
+        positions: Sequence[int] | np.ndarray,
+    ) -> None:
+        """Keeps the squares at these positions."""
+        ...
+
+
 class _Memory:
-    def __init__(self, count, size):
+    def __init__(self, count: int, size: int):
         self.squares = np.empty((count, size, size, 3), "uint8")
         self.done = np.zeros(count, bool)
 
-    def read(self, indices, out):
+    def read(self, indices: np.ndarray, out: np.ndarray) -> Any:
         done = self.done[indices]
         out[done] = self.squares[indices[done]]
         return np.flatnonzero(~done)
 
-    def write(self, indices, squares, positions):
+    def write(self, indices: np.ndarray, squares: np.ndarray, positions: Any) -> None:
         self.squares[indices[positions]] = squares[positions]
         self.done[indices[positions]] = True
 
@@ -92,20 +122,20 @@ class _Folder:
     process, a write says so.
     """
 
-    def __init__(self, folder, key, size):
+    def __init__(self, folder: Path, key: str, size: int):
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{key}.squares"
         self.stride = size * size * 3 + 1
         self._lock = threading.Lock()
         self.path.touch()
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "stride": self.stride}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
 
-    def read(self, indices, out):
+    def read(self, indices: np.ndarray, out: np.ndarray) -> Any:
         missing = []
         with open(self.path, "rb", buffering=0) as file:
             for position, index in enumerate(indices):
@@ -119,7 +149,7 @@ class _Folder:
                     missing.append(position)
         return missing
 
-    def write(self, indices, squares, positions):
+    def write(self, indices: np.ndarray, squares: np.ndarray, positions: Any) -> None:
         with self._lock, open(self.path, "r+b", buffering=0) as file:
             for position in positions:
                 start = int(indices[position]) * self.stride
@@ -128,13 +158,13 @@ class _Folder:
                     file.write(b"\x01")
 
 
-def _fingerprint(images, size):
+def _fingerprint(images: Sequence[str | np.ndarray], size: int) -> str:
     path = "pillow" if fast_jpeg.packages() is None else "fast_jpeg"
     digest = hashlib.sha256(f"letterbox 2 {path} {size}".encode())
     for image in images:
         if isinstance(image, np.ndarray):
             digest.update(repr(image.shape).encode())
-            digest.update(np.ascontiguousarray(image))
+            digest.update(np.ascontiguousarray(image).data)
         else:
             stat = os.stat(image)
             digest.update(f"{image}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())

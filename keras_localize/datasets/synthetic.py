@@ -1,49 +1,57 @@
-"""Drawn pictures with exact boxes: for demos and tests, without a download."""
+"""Drawn images with exact boxes: for demos and tests, without a download."""
 
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
+from keras_localize import types
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.progress import Progress
+from keras_localize.files import replacing
 
+Colour: TypeAlias = tuple[int, int, int]
 SHAPES = ("disc", "square", "triangle", "star", "cross", "ring")
 
 
 def make_synthetic(
-    num_images=1000,
-    num_classes=4,
+    num_images: int = 1000,
+    num_classes: int = 4,
     *,
-    min_side=96,
-    max_side=256,
-    seed=0,
-    directory=None,
-):
-    """Draws pictures that show one object each, with its exact box.
+    min_side: int = 96,
+    max_side: int = 256,
+    seed: int = 0,
+    directory: types.Path | None = None,
+    negatives: float = 0.0,
+) -> LocalizationDataset:
+    """Draws images that show one object each, with its exact box.
 
-    Pictures vary in size and aspect ratio, backgrounds are textured and cluttered
-    with lines, dots and soft blobs that are no objects; the object varies in class,
-    size, place, rotation and colour, and may be cut by the border. The box is that
-    of the object's painted mask: not a pixel off. The best constant box reaches a
-    mean IoU below 0.4.
+    Images vary in size and aspect ratio, backgrounds are textured and cluttered with
+    lines, dots and soft blobs that are no objects; the object varies in class, size,
+    position, rotation and colour, and may be cut by the border. The box is that of
+    the object's painted mask, exact to the pixel. The best constant box reaches a mean
+    IoU below 0.4.
 
     Args:
         num_images: how many.
         num_classes: 1 to 6 of disc, square, triangle, star, cross, ring.
-        min_side: least side of a picture in pixels, at least 32.
+        min_side: least side of an image in pixels, at least 32.
         max_side: greatest side.
-        seed: picture `i` is a function of (seed, i, the other arguments) alone: a
-            larger dataset begins with the pictures of a smaller one, and another
-            seed gives fresh pictures.
-        directory: None keeps the pictures in memory as arrays; a folder gets them as
-            PNG files.
+        seed: image `i` is a function of (seed, i, the other arguments) alone: a
+            larger dataset begins with the images of a smaller one, and another
+            seed gives other images.
+        directory: None keeps the images in memory as arrays; with a folder they are
+            written there as PNG files.
+        negatives: share of images without an object, in [0, 1]: backgrounds alone,
+            evenly spread. The other images are as without them.
 
     Returns:
         A `LocalizationDataset`.
 
     Raises:
         ValueError: for arguments out of their ranges.
+        OSError: where a file cannot be written.
 
     Example:
 
@@ -64,50 +72,61 @@ def make_synthetic(
                 f"Received: {argument}={value!r}"
             )
 
-    def make(index):
-        rng = np.random.default_rng([seed, index])
-        picture, box, label = _draw(rng, num_classes, min_side, max_side)
-        size = picture.height, picture.width
-        if directory is None:
-            return np.array(picture), box, label, size
-        path = Path(directory) / f"{names[index]}.png"
-        half = path.with_suffix(".part")
-        picture.save(half, format="PNG", compress_level=1)
-        half.replace(path)
-        return path, box, label, size
-
-    if directory is not None:
-        Path(directory).mkdir(parents=True, exist_ok=True)
+    if isinstance(negatives, bool) or not 0 <= negatives <= 1:
+        raise ValueError(
+            f"`negatives` must be a number in [0, 1]. Received: negatives={negatives!r}"
+        )
+    # As many of the first n images as n * negatives, rounded.
+    counts = np.floor(np.arange(num_images + 1) * negatives + 0.5)
+    presence = np.diff(counts) == 0
     names = [f"synthetic_{seed}_{index:06d}" for index in range(num_images)]
     drawn = []
-    with Progress(num_images, "drawing pictures") as progress:
-        for index in range(num_images):
-            drawn.append(make(index))
+    with Progress(num_images, "drawing images") as progress:
+        for index, name in enumerate(names):
+            rng = np.random.default_rng([seed, index])
+            classes = num_classes if presence[index] else 0
+            image, box, label = _draw(rng, classes, min_side, max_side)
+            kept = np.array(image)
+            if directory is not None:
+                kept = Path(directory) / f"{name}.png"
+                with replacing(kept) as unfinished:
+                    image.save(unfinished, format="PNG", compress_level=1)
+            drawn.append((kept, box, label, (image.height, image.width)))
             progress.update()
     images, boxes, labels, sizes = zip(*drawn)
     return LocalizationDataset(
-        images, boxes, labels, SHAPES[:num_classes], image_sizes=sizes, names=names
+        images,
+        boxes,
+        labels,
+        SHAPES[:num_classes],
+        image_sizes=sizes,
+        presence=presence,
+        names=names,
     )
 
 
-def _draw(rng, num_classes, min_side, max_side):
-    """One picture: (RGB image, box rel_xyxy, label)."""
+def _draw(
+    rng: np.random.Generator, num_classes: int, min_side: int, max_side: int
+) -> tuple[Image.Image, np.ndarray, int]:
+    """One image: (RGB image, box rel_xyxy, label); without classes no object."""
     width, height = (int(side) for side in rng.integers(min_side, max_side + 1, 2))
-    picture = _background(rng, width, height)
+    image = _background(rng, width, height)
+    if not num_classes:
+        return image, np.zeros(4, "float32"), -1
     label = int(rng.integers(num_classes))
     mask, box = _object_mask(rng, SHAPES[label], width, height)
-    picture.paste(_paint(rng, picture, width, height), mask=mask)
+    image.paste(_paint(rng, image, width, height), mask=mask)
     relative = box / np.array([width, height, width, height])
-    return picture, relative.astype("float32"), label
+    return image, relative.astype("float32"), label
 
 
-def _background(rng, width, height):
+def _background(rng: np.random.Generator, width: int, height: int) -> Image.Image:
     """Muted texture of two scales, with blobs, lines and dots on it."""
     base = rng.uniform(50, 200) + rng.uniform(-25, 25, 3)
     cells = rng.integers(2, 7, 2)
     coarse = base + rng.normal(0, 28, (cells[0], cells[1], 1)) + rng.normal(0, 6, 3)
-    picture = _image(coarse).resize((width, height), Image.Resampling.BICUBIC)
-    draw = ImageDraw.Draw(picture)
+    image = _image(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(image)
     sides = [width, height, width, height]
     blobs = int(rng.integers(0, 4))
     muted = rng.uniform(60, 190, (blobs, 1)) + rng.uniform(-30, 30, (blobs, 3))
@@ -129,10 +148,12 @@ def _background(rng, width, height):
     grain = rng.integers(0, int(rng.integers(8, 40)), (height // 2, width // 2))
     grain = Image.fromarray(grain.astype("uint8"))
     grain = grain.resize((width, height), Image.Resampling.BILINEAR)
-    return ImageChops.add(picture, Image.merge("RGB", [grain] * 3), offset=-10)
+    return ImageChops.add(image, Image.merge("RGB", [grain] * 3), offset=-10)
 
 
-def _object_mask(rng, shape, width, height):
+def _object_mask(
+    rng: np.random.Generator, shape: str, width: int, height: int
+) -> tuple[Image.Image, np.ndarray]:
     """The object's mask, and the half-open box (x0, y0, x1, y1) of what is seen."""
     while True:
         radius = np.exp(rng.uniform(np.log(0.2), np.log(0.5))) * min(width, height)
@@ -152,12 +173,12 @@ def _object_mask(rng, shape, width, height):
             continue
         whole = np.ptp(outlines[0], axis=0)
         seen = np.array([bounds[2] - bounds[0], bounds[3] - bounds[1]])
-        # Half hidden is a hard picture, nearly wholly hidden is a wrong label.
+        # Half hidden is hard to find; nearly wholly hidden, the label would be wrong.
         if (seen >= 0.6 * whole).all() and seen.min() >= 8:
             return mask, np.array(bounds, "float64")
 
 
-def _outline(shape):
+def _outline(shape: str) -> list[np.ndarray]:
     """Corners of the shape in the unit circle; a second one is a hole."""
     if shape in ("disc", "ring"):
         circle = _polygon(40)
@@ -174,18 +195,22 @@ def _outline(shape):
     return [_polygon({"triangle": 3, "square": 4}[shape])]
 
 
-def _polygon(corners):
+def _polygon(corners: int) -> np.ndarray:
     angles = np.arange(corners) * 2 * np.pi / corners
     return np.stack([np.cos(angles), np.sin(angles)], axis=-1)
 
 
-def _placed(outline, radius, stretch, turn, centre):
+def _placed(
+    outline: np.ndarray, radius: float, stretch: float, turn: float, centre: np.ndarray
+) -> np.ndarray:
     cos, sin = np.cos(turn), np.sin(turn)
     stretched = outline * radius * [np.sqrt(stretch), 1 / np.sqrt(stretch)]
     return stretched @ np.array([[cos, sin], [-sin, cos]]) + centre
 
 
-def _paint(rng, picture, width, height):
+def _paint(
+    rng: np.random.Generator, image: Image.Image, width: int, height: int
+) -> Image.Image:
     """A vivid colour over the whole canvas, striped with a second one, and grainy."""
     vivid, second = _vivid(rng), _vivid(rng)
     paint = Image.new("RGB", (width, height), vivid)
@@ -195,29 +220,37 @@ def _paint(rng, picture, width, height):
         slope = int(rng.integers(-height, height + 1))
         for x in range(-height, width + height, step):
             draw.line((x, 0, x + slope, height), fill=second, width=step // 3)
-    return Image.blend(paint, picture, rng.uniform(0.0, 0.2))
+    return Image.blend(paint, image, rng.uniform(0.0, 0.2))
 
 
-def _vivid(rng):
+def _vivid(rng: np.random.Generator) -> Colour:
     """One channel high, one low, the third anything."""
     colour = np.array([rng.uniform(200, 255), rng.uniform(0, 40), rng.uniform(0, 255)])
-    return tuple(int(value) for value in rng.permutation(colour))
+    red, green, blue = (int(value) for value in rng.permutation(colour))
+    return red, green, blue
 
 
-def _colours(rng, count):
+def _colours(rng: np.random.Generator, count: int) -> list[Colour]:
     return _tuples(rng.integers(0, 256, (count, 3)))
 
 
-def _tuples(colours):
-    return [tuple(colour) for colour in colours.astype(int).tolist()]
+def _tuples(colours: np.ndarray) -> list[Colour]:
+    return [(r, g, b) for r, g, b in colours.astype(int).tolist()]
 
 
-def _spots(rng, count, width, height, low, high):
-    """Corners of ellipses at random places, as lists."""
+def _spots(
+    rng: np.random.Generator,
+    count: int,
+    width: int,
+    height: int,
+    low: float,
+    high: float,
+) -> list[list[float]]:
+    """Corners of ellipses at random positions, as lists."""
     centres = rng.uniform(0, 1, (count, 2)) * [width, height]
     radii = rng.uniform(low, high, (count, 2)) * max(width, height)
     return np.concatenate([centres - radii, centres + radii], axis=1).tolist()
 
 
-def _image(values):
+def _image(values: np.ndarray) -> Image.Image:
     return Image.fromarray(np.clip(values, 0, 255).astype("uint8"))

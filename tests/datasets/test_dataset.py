@@ -1,4 +1,4 @@
-"""The dataset: records, splits, and batches that are the same on every road."""
+"""The dataset: records, splits, joins, and batches that are the same on both paths."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from keras_localize.layers.random_square_view import RandomSquareView
 
 
 def tiny(count=11, classes=3, **options):
-    """Pictures of one colour each: (10 * i, ...), every fifth without a box."""
+    """Images of one colour each: (10 * i, ...), every fifth without a box."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(20, 60, (count, 2))
     images = [
@@ -266,12 +266,12 @@ def test_saved_and_loaded(tmp_path):
         LocalizationDataset.load(tmp_path / "nowhere.json")
 
 
-def test_both_roads_give_the_documented_batches():
+def test_both_paths_give_the_documented_batches():
     dataset = tiny()
-    road = dataset.to_tf_data(16, 4)
-    assert road.cardinality().numpy() == 3 == len(dataset.to_pydataset(16, 4))
-    images, labels, boxes, label_weights, box_weights = flat(road)
-    assert same(road, dataset.to_pydataset(16, 4))
+    method = dataset.to_tf_data(16, 4)
+    assert method.cardinality().numpy() == 3 == len(dataset.to_pydataset(16, 4))
+    images, labels, boxes, label_weights, box_weights = flat(method)
+    assert same(method, dataset.to_pydataset(16, 4))
     kinds = [images.dtype, labels.dtype, boxes.dtype, box_weights.dtype]
     assert kinds == ["uint8", "int32", "float32", "float32"]
     assert images.shape == (11, 16, 16, 3)
@@ -279,7 +279,7 @@ def test_both_roads_give_the_documented_batches():
     assert label_weights.tolist() == [1] * 11
     assert box_weights.tolist() == dataset.weights.tolist()
     assert (boxes[dataset.weights == 0] == 0).all()
-    # The colour says which picture it is; its place is the box of the whole picture.
+    # The colour says which image it is; its place is the box of the whole image.
     for i, (height, width) in enumerate(dataset.image_sizes):
         assert images[i].max() == 10 * i
         longer = max(height, width)
@@ -296,8 +296,8 @@ def test_both_roads_give_the_documented_batches():
 def test_order_is_a_function_of_seed_and_epoch():
     dataset = tiny()
 
-    def epochs(seed, road, count=3):
-        if road == "tf":
+    def epochs(seed, method, count=3):
+        if method == "tf":
             data = dataset.to_tf_data(8, 4, shuffle=True, seed=seed)
             return [flat(data)[0][:, 4, 4, 0].tolist() for _ in range(count)]
         data = dataset.to_pydataset(8, 4, shuffle=True, seed=seed)
@@ -332,8 +332,8 @@ def test_class_weights_multiply_the_label_weights():
             dataset.to_pydataset(8, class_weight=bad)
 
 
-@pytest.mark.parametrize("road", ["to_tf_data", "to_pydataset"])
-def test_augment_gets_boxes_in_its_own_format(road):
+@pytest.mark.parametrize("method", ["to_tf_data", "to_pydataset"])
+def test_augment_gets_boxes_in_its_own_format(method):
     dataset = tiny()
 
     class Mirror:
@@ -346,7 +346,7 @@ def test_augment_gets_boxes_in_its_own_format(road):
                 width - boxes[:, 0] - boxes[:, 2],
                 *(boxes[:, i] for i in (1, 2, 3)),
             ]
-            if road == "to_tf_data":
+            if method == "to_tf_data":
                 import tensorflow as tf
 
                 moved = tf.stack(moved, axis=-1)
@@ -359,25 +359,25 @@ def test_augment_gets_boxes_in_its_own_format(road):
             }
 
     images, _, boxes, _, box_weights = flat(
-        getattr(dataset, road)(16, augment=Mirror())
+        getattr(dataset, method)(16, augment=Mirror())
     )
-    plain_images, _, plain_boxes, _, _ = flat(getattr(dataset, road)(16))
+    plain_images, _, plain_boxes, _, _ = flat(getattr(dataset, method)(16))
     assert np.array_equal(images, plain_images[:, :, ::-1])
     boxed = box_weights > 0
     mirrored = plain_boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [1, 0, 1, 0]
     assert np.allclose(boxes[boxed], mirrored[boxed], atol=1e-6)
     assert np.array_equal(box_weights, dataset.weights)
     with pytest.raises(ValueError, match="`augment`"):
-        getattr(dataset, road)(16, augment="flip")
+        getattr(dataset, method)(16, augment="flip")
 
 
 def test_views_are_functions_of_seed_epoch_and_index():
     dataset = make_synthetic(6, max_side=100)
     view = RandomSquareView(24, bounding_box_format="rel_xyxy")
 
-    def epochs(road, seed, shuffle):
+    def epochs(method, seed, shuffle):
         options = {"shuffle": shuffle, "augment": view, "seed": seed}
-        data = getattr(dataset, road)(24, 6, **options)
+        data = getattr(dataset, method)(24, 6, **options)
         seen = []
         for epoch in range(2):
             order = np.arange(6)
@@ -386,7 +386,7 @@ def test_views_are_functions_of_seed_epoch_and_index():
             images, _, boxes, _, _ = flat(data)
             back = np.argsort(order)
             seen.append((images[back], boxes[back]))
-            if road == "to_pydataset":
+            if method == "to_pydataset":
                 data.on_epoch_end()
         return seen
 
@@ -418,7 +418,7 @@ def decoded(monkeypatch):
 
 
 def test_caches_decode_once_and_change_nothing(tmp_path, decoded):
-    dataset = make_synthetic(10, directory=tmp_path / "pictures", max_side=100)
+    dataset = make_synthetic(10, directory=tmp_path / "images", max_side=100)
     plain = dataset.to_pydataset(24, 4, shuffle=True, seed=1)
     expected = [flat(plain)]
     plain.on_epoch_end()
@@ -463,7 +463,7 @@ def test_pydataset_travels_to_other_processes(tmp_path):
         assert same(pickle.loads(pickle.dumps(data)), data)
 
 
-def test_broken_picture_names_its_file(tmp_path):
+def test_broken_image_names_its_file(tmp_path):
     dataset = make_synthetic(2, directory=tmp_path, max_side=96)
     file = Path(dataset.images[1])
     file.write_bytes(file.read_bytes()[:-400])
@@ -480,8 +480,8 @@ def test_sizes_must_be_positive_integers():
             dataset.to_pydataset(**arguments)
 
 
-@pytest.mark.parametrize("road", ["to_tf_data", "to_pydataset"])
-def test_a_users_own_model_fits_on_it(road):
+@pytest.mark.parametrize("method", ["to_tf_data", "to_pydataset"])
+def test_a_users_own_model_fits_on_it(method):
     dataset = tiny(12, classes=2)
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
@@ -495,7 +495,7 @@ def test_a_users_own_model_fits_on_it(road):
         loss={"label": "sparse_categorical_crossentropy", "box": "mse"},
         jit_compile=False,
     )
-    data = getattr(dataset, road)(8, 4, shuffle=True, class_weight="balanced", seed=0)
+    data = getattr(dataset, method)(8, 4, shuffle=True, class_weight="balanced", seed=0)
     history = model.fit(
         data, epochs=2, validation_data=data, shuffle=False, verbose=0
     ).history
