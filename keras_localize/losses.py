@@ -1,16 +1,16 @@
-"""Overlap losses for one box per sample, right for any finite prediction."""
+"""Losses for one box per sample: value and gradient are finite for finite boxes."""
 
-import math
-import numbers
+from typing import Any
 
 import keras
 from keras import ops
 
-from keras_localize.boxes.formats import as_boxes, check_format
+from keras_localize.boxes.formats import Corners, as_boxes, check_format
 from keras_localize.boxes.overlap import (
-    MEASURES,
+    OVERLAPS,
     RESOLUTION,
     SCALE,
+    Overlap,
     compare_axis,
     larger,
     magnitude,
@@ -19,57 +19,60 @@ from keras_localize.boxes.overlap import (
     scaled_corners,
     smaller,
 )
+from keras_localize.checks import check_choice, check_number
+from keras_localize.types import ArrayLike, BoundingBoxFormat, Tensor
+
+__all__ = ["BoxLoss", "CIoULoss", "DIoULoss", "GIoULoss", "IoULoss"]
 
 # L1 grows no further, so that it and the sum over a batch stay finite in float32.
 LARGEST_L1 = 1e30
 
 
 class _OverlapLoss(keras.losses.Loss):
-    """`1 - overlap` of the boxes with ordered corners, plus what straightens them.
+    """`1 - overlap` of the boxes with ordered corners, plus a cost of inverted sides.
 
-    With its corners ordered, an inverted box has an area and a place, but is as good
-    as the upright one: the gradient would keep it inverted. So each inverted side
-    also costs twice its length, in units of the enclosing box.
+    The overlap of an inverted box is that of the box with its corners ordered. Alone
+    it would leave the box inverted, since both are equally good. So each inverted side
+    costs twice its length more, in units of the enclosing box.
     """
 
-    overlap = None
+    overlap: Overlap
 
     def __init__(
         self,
-        bounding_box_format="rel_xyxy",
-        reduction="sum_over_batch_size",
-        name=None,
-        dtype=None,
-    ):
+        bounding_box_format: BoundingBoxFormat = "rel_xyxy",
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         super().__init__(
             name=name or f"{self.overlap}_loss",
             reduction=reduction,
             dtype=arithmetic_dtype(dtype),
         )
         check_format(bounding_box_format)
-        self.bounding_box_format = bounding_box_format
+        self.bounding_box_format: BoundingBoxFormat = bounding_box_format
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
         """The loss of each box: `(..., 4)` and `(..., 4)` give `(...)`."""
         return self._overlap_loss(*self._corners(y_true, y_pred))
 
-    def _corners(self, y_true, y_pred):
-        y_true, y_pred = as_boxes(y_true, "y_true"), as_boxes(y_pred, "y_pred")
-        check_same_shape(y_true, y_pred)
+    def _corners(self, y_true: ArrayLike, y_pred: ArrayLike) -> tuple[Corners, Corners]:
+        true, pred = as_boxes(y_true, "y_true"), as_boxes(y_pred, "y_pred")
+        check_same_shape(true, pred)
         return (
-            scaled_corners(y_true, self.bounding_box_format),
-            scaled_corners(y_pred, self.bounding_box_format),
+            scaled_corners(true, self.bounding_box_format),
+            scaled_corners(pred, self.bounding_box_format),
         )
 
-    def _overlap_loss(self, true, pred):
+    def _overlap_loss(self, true: Corners, pred: Corners) -> Tensor:
         x0, y0, x1, y1 = pred
         x = compare_axis(*_ordered(true[0], true[2]), *_ordered(x0, x1))
         y = compare_axis(*_ordered(true[1], true[3]), *_ordered(y0, y1))
         inversion = _inversion(x0, x1, x.hull) + _inversion(y0, y1, y.hull)
         return 1 - measure(self.overlap, x, y) + ops.squeeze(inversion, axis=-1)
 
-    def get_config(self):
-        """The constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "bounding_box_format": self.bounding_box_format,
@@ -81,19 +84,19 @@ class _OverlapLoss(keras.losses.Loss):
 class IoULoss(_OverlapLoss):
     """`1 - IoU`: 0 for a perfect box, 1 for a disjoint one.
 
-    Has no gradient while the boxes do not overlap: `BoxLoss` with `overlap="iou"`
-    has one.
+    The gradient is 0 while the boxes do not overlap. `BoxLoss` with `overlap="iou"`
+    has a gradient there too.
 
-    Every prediction is allowed, and gets a finite loss and a finite gradient. One with
-    inverted corners (`x1 < x0`) is measured with its corners ordered, and each inverted
-    side adds twice its length over that of the enclosing box; the gradient turns the
-    box upright. A prediction of no size is opened by the same term.
+    Value and gradient are finite for any finite prediction. A prediction with inverted
+    corners (`x1 < x0`) is measured with its corners ordered, and each inverted side
+    adds twice its length divided by that of the enclosing box. The gradient of this
+    term orders the corners, and gives a prediction of no size a size.
 
     Args:
         bounding_box_format: format of `y_true` and `y_pred`; see
             `keras_localize.boxes.convert`.
         reduction: as for every Keras loss.
-        name: name of the loss.
+        name: name of the loss; `None`: `"iou_loss"`.
         dtype: `None`: arithmetic in float32, whatever the policy (a half precision
             dtype is raised to float32 too); `"float64"` is honoured.
 
@@ -177,11 +180,12 @@ class BoxLoss(_OverlapLoss):
     """`l1_weight * L1 + overlap_weight * overlap loss`: a gradient everywhere.
 
     L1 is the sum of the four corner coordinates' absolute errors, as in DETR, in the
-    unit of the format: the defaults are made for relative formats. For a format in
-    pixels divide `l1_weight` by the side of the image. Beyond 1e30 it grows no further:
-    the loss is finite for any finite prediction.
+    unit of the format. The default weights are meant for relative formats; for a
+    format in pixels divide `l1_weight` by the side of the image. Above 1e30 L1 grows no
+    further.
 
-    Inverted predictions as for `IoULoss`; L1 sees the corners as they come.
+    Value and gradient are finite for any finite prediction. Inverted predictions are
+    treated as by `IoULoss`; L1 takes the corners as they are.
 
     Reference: [Carion et al., 2020](https://arxiv.org/abs/2005.12872)
 
@@ -208,33 +212,28 @@ class BoxLoss(_OverlapLoss):
 
     def __init__(
         self,
-        l1_weight=5.0,
-        overlap_weight=2.0,
-        overlap="giou",
-        bounding_box_format="rel_xyxy",
-        reduction="sum_over_batch_size",
-        name="box_loss",
-        dtype=None,
-    ):
-        super().__init__(bounding_box_format, reduction, name, dtype)
-        if not isinstance(overlap, str) or overlap not in MEASURES:
-            raise ValueError(
-                f"`overlap` must be one of {', '.join(MEASURES)}. "
-                f"Received: overlap={overlap!r}"
-            )
+        l1_weight: float = 5.0,
+        overlap_weight: float = 2.0,
+        overlap: Overlap = "giou",
+        bounding_box_format: BoundingBoxFormat = "rel_xyxy",
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "box_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(bounding_box_format, reduction, name or "box_loss", dtype)
+        check_choice(overlap, OVERLAPS, "overlap")
         self.overlap = overlap
-        self.l1_weight = _weight("l1_weight", l1_weight)
-        self.overlap_weight = _weight("overlap_weight", overlap_weight)
+        self.l1_weight = check_number(l1_weight, "l1_weight", least=0)
+        self.overlap_weight = check_number(overlap_weight, "overlap_weight", least=0)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
         """The loss of each box: `(..., 4)` and `(..., 4)` give `(...)`."""
         true, pred = self._corners(y_true, y_pred)
         l1 = _bounded(sum(magnitude(t - p) for t, p in zip(true, pred))) / SCALE
         overlap_loss = self._overlap_loss(true, pred)
         return self.l1_weight * l1[..., 0] + self.overlap_weight * overlap_loss
 
-    def get_config(self):
-        """The constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "l1_weight": self.l1_weight,
@@ -246,7 +245,7 @@ class BoxLoss(_OverlapLoss):
 # --- for the rest of the package ---
 
 
-def arithmetic_dtype(dtype):
+def arithmetic_dtype(dtype: Any) -> str:
     """float64 where `dtype` (or, for None, Keras's floatx) asks for it, else float32.
 
     Half precision is not enough for box arithmetic, whatever the policy.
@@ -255,7 +254,7 @@ def arithmetic_dtype(dtype):
     return "float64" if policy.compute_dtype == "float64" else "float32"
 
 
-def check_same_shape(y_true, y_pred):
+def check_same_shape(y_true: Tensor, y_pred: Tensor) -> None:
     """Raises a ValueError where the known part of two shapes cannot be the same.
 
     Broadcasting would turn (B, 1, 4) against (B, 4) into B x B pairs in silence.
@@ -271,29 +270,21 @@ def check_same_shape(y_true, y_pred):
         )
 
 
-def _ordered(a, b):
+def _ordered(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return smaller(a, b), larger(a, b)
 
 
-def _inversion(low, high, hull):
+def _inversion(low: Tensor, high: Tensor, hull: Tensor) -> Tensor:
     """Twice the length of an inverted side, in units of the enclosure.
 
-    At length 0, a kink, the gradient is the middle one, which opens the box.
+    At length 0 the gradient is the mean of the two one-sided ones, which gives the box
+    a size.
     """
     unit = ops.maximum(ops.stop_gradient(hull), RESOLUTION * SCALE)
     return 2 * positive(low - high) / unit
 
 
-def _bounded(length):
+def _bounded(length: Tensor) -> Tensor:
     """`length`, at most LARGEST_L1; beyond it the gradient shrinks in proportion."""
     largest = LARGEST_L1 * SCALE
     return length * (largest / ops.maximum(ops.stop_gradient(length), largest))
-
-
-def _weight(name, value):
-    number = isinstance(value, numbers.Real) and math.isfinite(value)
-    if not (number and value >= 0):
-        raise ValueError(
-            f"`{name}` must be a finite number of at least 0. Received: {name}={value}"
-        )
-    return float(value)

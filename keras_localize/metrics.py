@@ -1,6 +1,7 @@
 """The box metric."""
 
 import numbers
+from typing import Any
 
 import keras
 from keras import ops
@@ -8,18 +9,25 @@ from keras import ops
 from keras_localize.boxes.formats import as_boxes, check_format
 from keras_localize.boxes.overlap import iou
 from keras_localize.losses import arithmetic_dtype, check_same_shape
+from keras_localize.types import ArrayLike, BoundingBoxFormat, Tensor
+
+__all__ = ["IoUMetric"]
 
 
 @keras.saving.register_keras_serializable(package="keras_localize")
 class IoUMetric(keras.metrics.Mean):
     """Mean IoU of predicted boxes, or the share of them above a threshold.
 
-    Not `keras.metrics.IoU`, which compares segmentation maps class by class and, fed
-    with boxes, returns a number that means nothing: this one compares boxes.
+    `keras.metrics.IoU` is another metric: it compares segmentation maps class by class,
+    and its value for boxes has no meaning.
 
     Only two sums are kept, so memory does not grow with the data. A sample weight of 0
-    leaves a picture without a box out of the mean (in `compile`, list the metric under
-    `weighted_metrics`: Keras gives no weights to `metrics`).
+    leaves an image without a box out of the mean. Keras passes sample weights only to
+    the metrics that `compile` lists under `weighted_metrics`.
+
+    Larger is better, and the callbacks of Keras know it: in a model with one output,
+    `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` need no `mode=` to
+    monitor this metric.
 
     Args:
         threshold: `None` for the mean IoU; a number in `(0, 1]` for the share of boxes
@@ -47,15 +55,18 @@ class IoUMetric(keras.metrics.Mean):
     0.75
     """
 
+    # Keras has no public way to say which direction is better; its callbacks read this.
+    _direction = "up"
+
     def __init__(
         self,
-        threshold=None,
-        bounding_box_format="rel_xyxy",
-        name=None,
-        dtype=None,
-    ):
+        threshold: float | None = None,
+        bounding_box_format: BoundingBoxFormat = "rel_xyxy",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
         number = isinstance(threshold, numbers.Real)
-        if threshold is not None and not (number and 0 < threshold <= 1):
+        if threshold is not None and not (number and 0 < float(threshold) <= 1):
             raise ValueError(
                 "`threshold` must be None or a number in (0, 1]. "
                 f"Received: threshold={threshold}"
@@ -65,20 +76,24 @@ class IoUMetric(keras.metrics.Mean):
             name = "iou" if threshold is None else f"iou_{100 * threshold:g}"
         super().__init__(name=name, dtype=arithmetic_dtype(dtype))
         self.threshold = threshold
-        self.bounding_box_format = bounding_box_format
+        self.bounding_box_format: BoundingBoxFormat = bounding_box_format
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> None:
         """Adds a batch: `(..., 4)` boxes, and weights of shape `(...)`."""
-        y_true = ops.cast(as_boxes(y_true, "y_true"), self.dtype)
-        y_pred = ops.cast(as_boxes(y_pred, "y_pred"), self.dtype)
-        check_same_shape(y_true, y_pred)
-        values = iou(y_true, y_pred, self.bounding_box_format)
+        true: Tensor = ops.cast(as_boxes(y_true, "y_true"), self.dtype)
+        pred: Tensor = ops.cast(as_boxes(y_pred, "y_pred"), self.dtype)
+        check_same_shape(true, pred)
+        values = iou(true, pred, self.bounding_box_format)
         if self.threshold is not None:
             values = values >= self.threshold
-        return super().update_state(values, sample_weight)
+        super().update_state(values, sample_weight)
 
-    def get_config(self):
-        """The constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
         return {
             "threshold": self.threshold,
             "bounding_box_format": self.bounding_box_format,

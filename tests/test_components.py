@@ -84,6 +84,31 @@ def test_in_a_subclassed_model(data):
     assert set(history) >= EXPECTED
 
 
+def test_a_model_of_boxes_alone(data):
+    # README's single parts, on batches (images, boxes, weights).
+    x = images = keras.Input((32, 32, 3))
+    for layer in trunk():
+        x = layer(x)
+    box = kl.LocalizationHead(units=16, name="box")(x)
+    model = keras.Model(images, box)
+    model.compile("adam", kl.BoxLoss(), weighted_metrics=[kl.IoUMetric()])
+    batches = data.to_pydataset(32, batch_size=24)
+    x, targets, weights = batches[0]
+    boxes, weights = targets["box"], np.array(weights["box"])
+    weights[::2] = 0  # as images without a box have it
+    history = model.fit(x, boxes, 8, sample_weight=weights, verbose=0).history
+    assert set(history) == {"loss", "iou"}
+    scores = model.evaluate(
+        x, boxes, sample_weight=weights, verbose=0, return_dict=True
+    )
+    predicted = model.predict(x, verbose=0)
+    iou = keras.ops.convert_to_numpy(kl.boxes.iou(boxes, predicted))
+    assert scores["iou"] == pytest.approx(iou[1::2].mean(), abs=1e-5)
+    losses = kl.BoxLoss(reduction=None)(boxes, predicted)
+    losses = keras.ops.convert_to_numpy(losses)
+    assert scores["loss"] == pytest.approx((losses * weights).mean(), rel=1e-4)
+
+
 def test_pad_to_square_as_a_models_first_layer():
     images = keras.Input((20, 40, 3))
     square = kl.PadToSquare(size=32)(images)

@@ -165,6 +165,52 @@ print("iou", model.evaluate(data, verbose=0, return_dict=True)["iou"])
     assert value == pytest.approx((6 * 0.5 + 3) / 9, rel=1e-5)
 
 
+def model_that_gets_worse():
+    """A model with one output whose box is perfect and learns another one."""
+    truth = np.tile(np.array([0.2, 0.2, 0.8, 0.8], "float32"), (4, 1))
+    inputs = keras.Input((1,))
+    start = keras.initializers.Constant(0.0)
+    outputs = keras.layers.Dense(4, kernel_initializer=start)(inputs)
+    model = keras.Model(inputs, outputs)
+    model.layers[-1].set_weights([np.zeros((1, 4)), truth[0]])
+    x = np.zeros((4, 1), "float32")
+    return model, (x, 1 - truth[:, ::-1] / 2), (x, truth)
+
+
+CALLBACKS = {
+    "EarlyStopping": lambda folder: keras.callbacks.EarlyStopping("val_iou"),
+    "ModelCheckpoint": lambda folder: keras.callbacks.ModelCheckpoint(
+        folder / "best.keras", monitor="val_iou", save_best_only=True
+    ),
+    "ReduceLROnPlateau": lambda folder: keras.callbacks.ReduceLROnPlateau(
+        "val_iou", patience=1, factor=0.5
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["metrics", "weighted_metrics"])
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_callbacks_know_that_larger_is_better(name, kind, tmp_path):
+    model, train, validation = model_that_gets_worse()
+    model.compile(keras.optimizers.SGD(0.1), "mse", **{kind: [IoUMetric()]})
+    callback = CALLBACKS[name](tmp_path)
+    validation = (*validation, np.ones(4, "float32"))
+    history = model.fit(
+        *train, validation_data=validation, epochs=3, callbacks=[callback], verbose=0
+    ).history
+    scores = history["val_iou"]
+    assert scores == sorted(scores, reverse=True) and scores[0] > scores[1]
+    if name == "EarlyStopping":
+        assert len(scores) == 2
+    elif name == "ModelCheckpoint":
+        best = keras.models.load_model(tmp_path / "best.keras")
+        kept = best.evaluate(*validation[:2], verbose=0, return_dict=True)["iou"]
+        assert kept == pytest.approx(scores[0], abs=1e-5)
+    else:
+        rates = history["learning_rate"]
+        np.testing.assert_allclose(rates, [0.1, 0.1, 0.05], rtol=1e-6)
+
+
 def test_names():
     names = [IoUMetric(t).name for t in (None, 0.5, 0.75, 0.55, 0.125)]
     assert names == ["iou", "iou_50", "iou_75", "iou_55", "iou_12.5"]
