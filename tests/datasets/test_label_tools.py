@@ -119,12 +119,15 @@ def test_labelimg_yolo(export):
 
 
 def test_label_studio_voc(export):
+    """Label Studio counts from 0."""
+    names = ("1f-a.jpg", "2f-b.jpg")
     files = {
-        "Annotations/1f-a.xml": voc("cat", CAT, name="1f-a.jpg"),
-        "Annotations/2f-b.xml": voc("bird", BIRD, name="2f-b.jpg"),
+        "Annotations/1f-a.xml": voc("cat", CAT, name=names[0], one_based=False),
+        "Annotations/2f-b.xml": voc("bird", BIRD, name=names[1], one_based=False),
     }
-    root = export("images", "1f-a.jpg", "2f-b.jpg", **files)
-    check(read_voc(root / "images", root / "Annotations"), ("1f-a.jpg", "2f-b.jpg"))
+    root = export("images", *names, **files)
+    dataset = read_voc(root / "images", root / "Annotations", one_based=False)
+    check(dataset, names)
 
 
 @pytest.mark.parametrize(
