@@ -1,5 +1,7 @@
 """What is said when a record is bad."""
 
+from pathlib import Path
+
 _NOTHING = object()
 
 
@@ -15,7 +17,15 @@ class AnnotationError(ValueError):
         received: what was there.
     """
 
-    def __init__(self, file, reason, *, field=None, expected=None, received=_NOTHING):
+    def __init__(
+        self,
+        file: Path | str,
+        reason: str,
+        *,
+        field: str | None = None,
+        expected: object = None,
+        received: object = _NOTHING,
+    ) -> None:
         parts = [str(file)]
         if field is not None:
             parts.append(str(field))

@@ -197,9 +197,9 @@ def _corners(bounds: Element, path: Path, place: str, one_based: bool) -> Corner
 
 
 def stated_size(root: Element, path: Path) -> tuple[float, float] | None:
-    """(height, width) from `<size>`, or None where there is none or it says 0."""
+    """(height, width) from `<size>`, or None where it is not there, empty or 0."""
     size = root.find("size")
-    if size is None:
+    if size is None or not all(size.findtext(side) for side in ("width", "height")):
         return None
     width = number_in(size, "width", path, "size/width")
     height = number_in(size, "height", path, "size/height")

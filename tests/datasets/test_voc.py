@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from label_folder import HEIGHT, WIDTH
+from label_folder import HEIGHT, PLAIN, WIDTH
 from PIL import Image
 
 from keras_localize.datasets import AnnotationError, read_voc
@@ -72,3 +72,85 @@ def test_voc_files_that_are_wrong(folder, change, reason):
     assert caught.value.reason == reason
     dataset = read_voc(folder.images, folder.path / "voc", on_error="skip")
     assert dataset.names == ["b.png"] and reason in dataset.summary().skipped
+
+
+XML = (
+    "<annotation><filename>{name}</filename>{size}<object><name>{label}</name>"
+    "<bndbox><xmax>{x1}</xmax><xmin>{x0}</xmin><ymax>40</ymax><ymin>11</ymin></bndbox>"
+    "</object></annotation>"
+)
+
+
+def xml(name="a.png", size="", label="cat", x0=21, x1=60):
+    return XML.format(name=name, size=size, label=label, x0=x0, x1=x1)
+
+
+def read_bytes(folder, content, **options):
+    """Reads a folder whose only image is a.png."""
+    (folder.images / "b.png").unlink(missing_ok=True)
+    where = folder.path / "voc"
+    where.mkdir(exist_ok=True)
+    (where / "a.xml").write_bytes(content)
+    return read_voc(folder.images, where, **options)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        xml().encode(),
+        b"\xef\xbb\xbf" + xml().replace("><", ">\r\n\t<").encode(),
+        xml().encode("utf-16"),
+        xml(name="C:\\data\\a.png").encode(),
+        xml(name="stale.jpg").encode(),
+        xml(x0="21.0", x1=" 60.0 ").encode(),
+        xml(size="<size><width>0</width><height>0</height></size>").encode(),
+        xml(size="<size/>").encode(),
+        xml().replace("<annotation>", '<annotation xmlns="urn:x">').encode(),
+        xml()
+        .replace("</", "</v:")
+        .replace("<", "<v:")
+        .replace("<v:/v:", "</v:")
+        .replace("<v:annotation>", '<v:annotation xmlns:v="urn:x">')
+        .encode(),
+    ],
+)
+def test_voc_files_of_label_tools(folder, content):
+    dataset = read_bytes(folder, content)
+    assert np.allclose(dataset.boxes, PLAIN[:1], atol=1e-7)
+    assert dataset.class_names == ("cat",) and dataset.names == ["a.png"]
+
+
+def test_voc_encodings(folder):
+    text = '<?xml version="1.0" encoding="{}"?>' + xml(label="B\u00e4r")
+    for encoding in ("utf-8", "iso-8859-1", "utf-16"):
+        content = text.format(encoding).encode(encoding)
+        assert read_bytes(folder, content).class_names == ("B\u00e4r",)
+    for content in (text.format("GBK").encode("gbk", "ignore"), b"\xff" + b"x" * 9):
+        with pytest.raises(AnnotationError, match=r"a\.xml: not XML"):
+            read_bytes(folder, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (xml(size="<size><width>40</width><height>80</height></size>"), "size differs"),
+        (xml(size="<size><width>0</width><height>40</height></size>"), "not positive"),
+        (xml(x0=0.25, x1=0.75).replace(">40<", ">1<").replace(">11<", ">0<"), "pixel"),
+        (xml().replace("annotation>", "project>"), "not VOC's XML"),
+        (xml().replace("bndbox>", "polygon>"), "a shape and no box"),
+        (xml().replace("bndbox>", "robndbox>"), "a shape and no box"),
+        (xml(label="x & y"), "not XML"),
+    ],
+)
+def test_voc_files_that_would_be_read_wrongly(folder, content, reason):
+    with pytest.raises(AnnotationError, match=rf"a\.xml.*{reason}"):
+        read_bytes(folder, content.encode())
+
+
+def test_voc_suffixes_in_either_case(folder):
+    folder.read("voc")
+    (folder.images / "a.png").rename(folder.images / "a.PNG")
+    (folder.path / "voc" / "a.xml").rename(folder.path / "voc" / "a.XML")
+    dataset = folder.read_again("voc")
+    assert sorted(dataset.names) == ["a.PNG", "b.png"]
+    assert dataset.summary().skipped == {}
