@@ -315,7 +315,7 @@ def write_outputs(output, model, history, answers, validation, report):
     rows = [",".join(["epoch", *history])]
     for epoch, values in enumerate(zip(*history.values())):
         rows.append(",".join([str(epoch), *(f"{v:.6g}" for v in values)]))
-    shown = np.linspace(0, len(validation) - 1, 16).astype(int)
+    shown = np.unique(np.linspace(0, len(validation) - 1, 16).astype(int))
     figure = kl.plot_localizations(validation[shown], [answers[i] for i in shown])
     save(output / "model.keras", model.save)
     save(output / "history.csv", lambda path: path.write_text("\n".join(rows) + "\n"))
