@@ -3,7 +3,7 @@
     python benchmarks/refinement.py runs/recipe --data-dir DIR
 
 Every model that `recipe.py` has kept is evaluated on the validation images of its
-own seed, with each combination of `flip_average` and `refine`: mean and half the spread
+own seed, with each combination of `flip_average` and `refine`: mean and half the range
 over the seeds. "Cat or dog" is the species of the most probable breed.
 """
 
