@@ -305,14 +305,15 @@ def _apply(
         return images.shape[axis] or xp.cast(xp.shape(images)[axis], "float32")
 
     corners = to_pixels(to_corners(boxes, "rel_xyxy"), side(1), side(2))
-    given = from_corners(xp, corners, augment_format)
+    namespace: Any = xp  # a module, which no Protocol describes
+    given = from_corners(namespace, corners, augment_format)
     if step.takes == "keras boxes":
         given, labels = given[:, None], labels[:, None]
         options["training"] = True
     data = {"images": images, "bounding_boxes": {"boxes": given, "labels": labels}}
     images, boxes = _returned(step, convert, step.function(data, **options))
     corners = to_fractions(to_corners(boxes, augment_format), side(1), side(2))
-    return images, from_corners(xp, corners, "rel_xyxy")
+    return images, from_corners(namespace, corners, "rel_xyxy")
 
 
 def _returned(step: Step, convert: Callable[[Any], Any], data: Any) -> tuple[Any, Any]:
