@@ -278,7 +278,7 @@ def _in_pixels(name: str, layer: Any) -> Any:
 
 
 def _keras_version() -> tuple[int, ...]:
-    return tuple(int(part) for part in keras.__version__.split(".")[:2])
+    return tuple(int(part) for part in keras.version().split(".")[:2])
 
 
 # --- one step ---
