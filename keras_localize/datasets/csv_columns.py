@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -134,7 +134,13 @@ def find_columns(
         finder.guess("label", [(name,) for name in LABEL_NAMES])
     size = found.get("image_size") or finder.search(SIZE_NAMES)
     return Columns(
-        found["image"][0], found["label"][0], box, size, layout, names, header
+        found["image"][0],
+        found["label"][0],
+        box,
+        size,
+        cast(BoundingBoxFormat, layout),
+        names,
+        header,
     )
 
 
