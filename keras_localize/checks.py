@@ -1,9 +1,14 @@
 """Checks of arguments: one wording for each kind of error in the whole package."""
 
+import math
+import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
+import keras
 import numpy as np
+
+from keras_localize.types import DataFormat
 
 
 def check_positive_int(value: Any, argument: str) -> int:
@@ -16,6 +21,44 @@ def check_positive_int(value: Any, argument: str) -> int:
             f"`{argument}` must be a positive integer. Received: {argument}={value!r}"
         )
     return int(value)
+
+
+def check_non_negative_int(value: Any, argument: str) -> int:
+    """As `check_positive_int`, with 0 among the values."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(
+            f"`{argument}` must be an integer of at least 0. "
+            f"Received: {argument}={value!r}"
+        )
+    return int(value)
+
+
+def check_number(
+    value: Any, argument: str, least: float = -math.inf, most: float = math.inf
+) -> float:
+    """`value` as a `float`, or a ValueError unless finite and in [least, most]."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and least <= float(value) <= most):
+        expected = "a finite number"
+        if math.isfinite(least) and math.isfinite(most):
+            expected = f"a number from {least:g} to {most:g}"
+        elif math.isfinite(least):
+            expected += f" of at least {least:g}"
+        raise ValueError(
+            f"`{argument}` must be {expected}. Received: {argument}={value!r}"
+        )
+    return float(value)
+
+
+def check_data_format(value: Any) -> DataFormat:
+    """`value`, or for None the data format of the Keras configuration.
+
+    Anything else is a ValueError.
+    """
+    if value is None:
+        value = keras.config.image_data_format()
+    check_choice(value, get_args(DataFormat), "data_format")
+    return value
 
 
 def check_choice(value: Any, choices: Sequence[str], argument: str) -> None:

@@ -1,22 +1,30 @@
-"""What a backbone gives: maps of either data format, or tokens, as (B, H, W, C)."""
+"""The features of a backbone, maps of either data format or tokens, as (B, H, W, C)."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from keras import ops
 
+from keras_localize.types import DataFormat, Tensor
 
-def as_list(inputs):
+Shape: TypeAlias = Sequence[int | None]
+
+
+def as_list(inputs: Any) -> list[Tensor]:
     """One tensor or a list of them, as a list."""
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
 
-def as_shapes(input_shape):
+def as_shapes(input_shape: Shape | Sequence[Shape]) -> list[Any]:
     """One shape or a list of them, as a list."""
     nested = isinstance(input_shape[0], (list, tuple))
     return list(input_shape) if nested else [input_shape]
 
 
-def as_map(features, data_format, num_prefix_tokens=None):
+def as_map(
+    features: Tensor, data_format: DataFormat, num_prefix_tokens: int | None = None
+) -> Tensor:
     """A map or tokens as a map (B, H, W, C)."""
     if len(features.shape) == 3:
         tokens, channels = features.shape[1:]
@@ -27,7 +35,9 @@ def as_map(features, data_format, num_prefix_tokens=None):
     return features
 
 
-def map_shape(shape, data_format, num_prefix_tokens=None):
+def map_shape(
+    shape: Shape, data_format: DataFormat, num_prefix_tokens: int | None = None
+) -> tuple[Any, ...]:
     """The shape that `as_map` gives for features of this shape.
 
     Raises:
@@ -50,12 +60,12 @@ def map_shape(shape, data_format, num_prefix_tokens=None):
     if None in shape[1:]:
         raise ValueError(
             "The height, width and channels of feature maps must be known: give the "
-            f"backbone pictures of a fixed size. Received an input of shape {shape}"
+            f"backbone images of a fixed size. Received an input of shape {shape}"
         )
     return shape
 
 
-def patch_grid(tokens, num_prefix_tokens=None):
+def patch_grid(tokens: int, num_prefix_tokens: int | None = None) -> tuple[int, int]:
     """(number of prefix tokens, side of the square of patches).
 
     Class and register tokens come first. Where their number is not given, the

@@ -1,56 +1,76 @@
-"""The head that points: feature maps in, one box out."""
+"""The localization head: feature maps in, one box out."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, Literal, get_args, overload
 
 import keras
 from keras import ops
 
-from keras_localize.layers.feature_maps import as_list, as_map, as_shapes, map_shape
+from keras_localize.checks import (
+    check_choice,
+    check_data_format,
+    check_non_negative_int,
+    check_positive_int,
+)
+from keras_localize.layers.feature_maps import (
+    Shape,
+    as_list,
+    as_map,
+    as_shapes,
+    map_shape,
+)
+from keras_localize.types import DataFormat, Tensor
 
-KINDS = ("spatial", "pooled", "flatten")
+Kind = Literal["spatial", "pooled", "flatten"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# Distances start near the mean box: 0.18 softplus(0.54) = 0.18, on both sides of a
-# point that starts as the mean of all places.
-_REACH = 0.18
-_REACH_BIAS = 0.54
+# The first distances are 0.18 softplus(0.54) = 0.18 on both sides of the centre: a box
+# of 0.36, near the mean box of common data.
+_DISTANCE_SCALE = 0.18
+_DISTANCE_BIAS = 0.54
 
 
 @keras.saving.register_keras_serializable(package="keras_localize")
 class LocalizationHead(keras.layers.Layer):
     """Turns feature maps into one bounding box.
 
-    `kind="spatial"`, the default, lets every place of a feature map say how far off
-    it thinks the four sides are, and how much it should be trusted with each:
+    `kind="spatial"`, the default, predicts a box at every location of a feature map
+    and takes a weighted mean:
 
-    1. each map goes to the places of the second coarsest one (of maps of stride 8, 16
-       and 32, that of stride 16), a finer map by averaging, a coarser one by
-       interpolation, and through a 1x1 convolution to `units` channels; all are added;
-    2. one depthwise-separable 3x3 convolution looks around;
-    3. a 1x1 convolution gives per place and side (left, top, right, bottom) a
-       positive distance and a logit of trust;
-    4. each side is the expectation, under the softmax of its logits over all places,
-       of the place's centre minus / plus its distance.
+    1. Every map is brought to the size of the second coarsest one (of maps of stride
+       8, 16 and 32, that of stride 16): a finer map by average pooling, a coarser one
+       by bilinear interpolation. A 1x1 convolution takes each to `units` channels, and
+       the results are added.
+    2. A depthwise-separable 3x3 convolution, `context_conv`, follows.
+    3. A 1x1 convolution, `prediction`, gives for each location and each side of the
+       box (left, top, right, bottom) a positive distance and an attention logit.
+    4. Each location places a side at its own centre minus (left, top) or plus (right,
+       bottom) the distance. The side of the box is the mean of these, weighted by the
+       softmax of the side's logits over all locations.
 
-    That a side chooses its own places matters: those at the left edge know the left
-    side best. Unlike a pooled or flattened dense layer the head keeps the map's
-    geometry (moving the object moves the box) with few weights. See *Soft-argmax*
-    (arXiv 1505.00487, 1711.08229) for the expectation, *FCOS* (arXiv 1904.01355) for
-    the distances, *SABL* (arXiv 1912.04260) for sides found apart.
+    Each side has an attention of its own because the locations at one edge of the
+    object know that edge best. Unlike a pooled or flattened dense layer this design
+    keeps the geometry of the map (if the object moves, the box moves) and needs few
+    weights. See *Soft-argmax* (arXiv 1505.00487, 1711.08229) for the weighted mean,
+    *FCOS* (arXiv 1904.01355) for the distances, *SABL* (arXiv 1912.04260) for separate
+    sides.
 
-    The plain designs remain: `"pooled"` (global average pooling and a dense layer)
-    and `"flatten"` (flattened map and a dense layer).
+    Two plain designs serve for comparison: `"pooled"` (global average pooling and a
+    dense layer) and `"flatten"` (the flattened map and a dense layer).
 
     Whatever the design, the weights and the dtype policy, the box is ordered
-    (`x0 <= x1`, `y0 <= y1`), inside `[0, 1]` and float32. Where a side is cut off at
-    the border, its gradient still passes: a box that starts outside can come back.
+    (`x0 <= x1`, `y0 <= y1`), inside `[0, 1]` and float32. A side that is clipped at
+    the border still passes its gradient on, so that training can bring it back.
 
     Args:
         kind: `"spatial"`, `"pooled"` or `"flatten"`.
-        units: width of the trunk of `"spatial"`.
+        units: channels of `"spatial"` before the last convolution.
         num_prefix_tokens: for tokens, how many (class, register) precede the
             patches. `None`: `T - floor(sqrt(T))**2`.
         data_format: `"channels_last"` or `"channels_first"`; `None`: the one of
             `keras.config.image_data_format()`.
+        **kwargs: arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Input shape:
         One map `(B, H, W, C)`, a list of maps of several scales, or tokens
@@ -58,13 +78,14 @@ class LocalizationHead(keras.layers.Layer):
 
     Call arguments:
         inputs: the map or maps.
-        return_spread: whether to give `(box, spread)` instead of the box
-            (`"spatial"` only). The spread says how much the places disagree: per
-            side the standard deviation, under their trust, of where they put it, in
-            fractions of the picture's sides. It is large where the box is poor.
+        return_spread: whether to return `(box, spread)` instead of the box
+            (`"spatial"` only). The spread is the standard deviation, per side and
+            under the side's attention, of where the locations place it, in fractions
+            of the image's sides. It is large where the locations disagree, which is
+            where the box tends to be poor.
 
     Output shape:
-        `(B, 4)`, `rel_xyxy`: fractions of the input picture's sides. The spread has
+        `(B, 4)`, `rel_xyxy`: fractions of the input image's sides. The spread has
         the same shape.
 
     Raises:
@@ -82,57 +103,38 @@ class LocalizationHead(keras.layers.Layer):
 
     def __init__(
         self,
-        kind="spatial",
-        units=128,
-        num_prefix_tokens=None,
-        data_format=None,
-        **kwargs,
-    ):
+        kind: Kind = "spatial",
+        units: int = 128,
+        num_prefix_tokens: int | None = None,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        if kind not in KINDS:
-            raise ValueError(
-                f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}"
-            )
-        if not isinstance(units, int) or units <= 0:
-            raise ValueError(
-                f"`units` must be a positive integer. Received: units={units!r}"
-            )
-        if num_prefix_tokens is not None and (
-            not isinstance(num_prefix_tokens, int) or num_prefix_tokens < 0
-        ):
-            raise ValueError(
-                "`num_prefix_tokens` must be None or an integer >= 0. Received: "
-                f"num_prefix_tokens={num_prefix_tokens!r}"
-            )
+        check_choice(kind, KINDS, "kind")
+        if num_prefix_tokens is not None:
+            check_non_negative_int(num_prefix_tokens, "num_prefix_tokens")
         self.kind = kind
-        self.units = units
+        self.units = check_positive_int(units, "units")
         self.num_prefix_tokens = num_prefix_tokens
-        self.data_format = keras.config.image_data_format()
-        if data_format is not None:
-            if data_format not in ("channels_last", "channels_first"):
-                raise ValueError(
-                    "`data_format` must be 'channels_last', 'channels_first' or "
-                    f"None. Received: data_format={data_format!r}"
-                )
-            self.data_format = data_format
+        self.data_format: DataFormat = check_data_format(data_format)
 
         # === Layers ===
-        def sublayer(cls, name, *args, **kwargs):
+        def sublayer(cls: type, name: str, *args: Any, **kwargs: Any) -> Any:
             return cls(*args, name=name, dtype=self.dtype_policy, **kwargs)
 
         if kind == "spatial":
-            self.look_around = sublayer(
+            self.context_conv = sublayer(
                 keras.layers.SeparableConv2D,
-                "look_around",
-                units,
+                "context_conv",
+                self.units,
                 3,
                 padding="same",
                 activation="relu",
                 data_format="channels_last",
             )
-            self.point = sublayer(
+            self.prediction = sublayer(
                 keras.layers.Conv2D,
-                "point",
+                "prediction",
                 8,
                 1,
                 kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
@@ -146,14 +148,14 @@ class LocalizationHead(keras.layers.Layer):
                 kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
             )
 
-    def build(self, input_shape):
-        """Creates one lateral convolution per map, and the rest."""
+    def build(self, input_shape: Shape | Sequence[Shape]) -> None:
+        """Creates one lateral convolution per map, and the weights of the rest."""
         shapes = [
             map_shape(shape, self.data_format, self.num_prefix_tokens)
             for shape in as_shapes(input_shape)
         ]
         if self.kind == "spatial":
-            places = _places(shapes)
+            size = _map_size(shapes)
             self.laterals = []
             for i, shape in enumerate(shapes):
                 lateral = keras.layers.Conv2D(
@@ -166,8 +168,8 @@ class LocalizationHead(keras.layers.Layer):
                 )
                 lateral.build(shape)
                 self.laterals.append(lateral)
-            self.look_around.build((None, *places, self.units))
-            self.point.build((None, *places, self.units))
+            self.context_conv.build((None, *size, self.units))
+            self.prediction.build((None, *size, self.units))
         else:
             width = sum(
                 shape[3] if self.kind == "pooled" else math.prod(shape[1:])
@@ -176,20 +178,28 @@ class LocalizationHead(keras.layers.Layer):
             self.dense.build((None, width))
         self.built = True
 
+    @overload
+    def call(self, inputs: Any, return_spread: Literal[False] = False) -> Tensor: ...
+
+    @overload
+    def call(
+        self, inputs: Any, return_spread: Literal[True]
+    ) -> tuple[Tensor, Tensor]: ...
+
     def call(self, inputs, return_spread=False):
-        """Gives the boxes (B, 4), and the spread (B, 4) if asked for it."""
+        """Predicts the boxes, and their spread if asked for it; see the class."""
         self._check_spread(return_spread)
         maps = [
             as_map(x, self.data_format, self.num_prefix_tokens) for x in as_list(inputs)
         ]
         if self.kind == "spatial":
-            trust, sides = self._proposals(self._trunk(maps))
-            expected = ops.sum(trust * sides, axis=1)
-            box = _inside(expected[:, :2], expected[:, 2:])
+            attention, sides = self._per_location(self._trunk(maps))
+            mean = ops.sum(attention * sides, axis=1)
+            box = _inside(mean[:, :2], mean[:, 2:])
             if not return_spread:
                 return box
-            apart = ops.square(sides - expected[:, None])
-            return box, ops.sqrt(ops.sum(trust * apart, axis=1) + 1e-12)
+            squared = ops.square(sides - mean[:, None])
+            return box, ops.sqrt(ops.sum(attention * squared, axis=1) + 1e-12)
         if self.kind == "pooled":
             vectors = [ops.mean(x, axis=(1, 2)) for x in maps]
         else:
@@ -199,8 +209,10 @@ class LocalizationHead(keras.layers.Layer):
         half = ops.sigmoid(raw[:, 2:]) / 2
         return _inside(center - half, center + half)
 
-    def compute_output_spec(self, inputs, return_spread=False):
-        """(B, 4) float32 under every dtype policy; twice with the spread."""
+    def compute_output_spec(
+        self, inputs: Any, return_spread: bool = False
+    ) -> keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor]:
+        """float32 under every dtype policy, which Keras would not infer."""
         self._check_spread(return_spread)
         if not self.built:
             self.build([x.shape for x in as_list(inputs)])
@@ -209,12 +221,12 @@ class LocalizationHead(keras.layers.Layer):
         spread = keras.KerasTensor((batch, 4), dtype="float32")
         return (box, spread) if return_spread else box
 
-    def compute_output_shape(self, input_shape):
-        """(B, 4)."""
+    def compute_output_shape(
+        self, input_shape: Shape | Sequence[Shape]
+    ) -> tuple[int | None, int]:
         return (as_shapes(input_shape)[0][0], 4)
 
-    def get_config(self):
-        """Every constructor argument."""
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "kind": self.kind,
@@ -223,49 +235,49 @@ class LocalizationHead(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
-    def _trunk(self, maps):
-        places = _places([x.shape for x in maps])
+    def _trunk(self, maps: list[Tensor]) -> Tensor:
+        size = _map_size([x.shape for x in maps])
         total = 0
         for x, lateral in zip(maps, self.laterals):
-            # 2 from a map of twice the places to each side, 1 from a coarser one
-            step = tuple(max(round(n / m), 1) for n, m in zip(x.shape[1:3], places))
+            # 2 from a map of twice the size to each side, 1 from a coarser one
+            step = tuple(max(round(n / m), 1) for n, m in zip(x.shape[1:3], size))
             if max(step) > 1:
                 x = ops.average_pool(x, step, step, "same", "channels_last")
             x = lateral(x)
-            if tuple(x.shape[1:3]) != places:
-                x = ops.image.resize(x, places, "bilinear", data_format="channels_last")
+            if tuple(x.shape[1:3]) != size:
+                x = ops.image.resize(x, size, "bilinear", data_format="channels_last")
             total = total + x
-        return self.look_around(ops.relu(total))
+        return self.context_conv(ops.relu(total))
 
-    def _proposals(self, trunk):
-        """Per place and side: how far it is trusted, and where it puts the side."""
+    def _per_location(self, trunk: Tensor) -> tuple[Tensor, Tensor]:
+        """The attention to each location and where it places each side: (B, H*W, 4)."""
         # From here on in float32: a half-precision box is off by pixels.
-        raw = ops.cast(self.point(trunk), "float32")
+        raw = ops.cast(self.prediction(trunk), "float32")
         height, width = raw.shape[1:3]
         raw = ops.reshape(raw, (-1, height * width, 8))
-        trust = ops.softmax(raw[..., :4], axis=1)
-        reach = _REACH * ops.softplus(raw[..., 4:] + _REACH_BIAS)
+        attention = ops.softmax(raw[..., :4], axis=1)
+        distance = _DISTANCE_SCALE * ops.softplus(raw[..., 4:] + _DISTANCE_BIAS)
         centers = ops.convert_to_tensor(_centers(height, width), "float32")
-        sides = [centers - reach[..., :2], centers + reach[..., 2:]]
-        return trust, ops.concatenate(sides, axis=-1)
+        sides = [centers - distance[..., :2], centers + distance[..., 2:]]
+        return attention, ops.concatenate(sides, axis=-1)
 
-    def _check_spread(self, return_spread):
+    def _check_spread(self, return_spread: bool) -> None:
         if return_spread and self.kind != "spatial":
             raise ValueError(
-                "`return_spread=True` needs kind='spatial': other designs have one "
-                f"opinion only. Received: kind={self.kind!r}"
+                "`return_spread=True` needs kind='spatial': other designs predict one "
+                f"box per image only. Received: kind={self.kind!r}"
             )
 
 
-def _inside(corner0, corner1):
+def _inside(corner0: Tensor, corner1: Tensor) -> Tensor:
     """Joins corners to boxes in [0, 1], ordered; the gradient passes the border."""
     box = ops.concatenate([corner0, ops.maximum(corner0, corner1)], axis=-1)
     # The value is exactly the clipped one: the difference is 0 and has a gradient.
     return ops.stop_gradient(ops.clip(box, 0.0, 1.0)) + (box - ops.stop_gradient(box))
 
 
-def _centers(height, width):
-    """Centres (x, y) of a map's places, in fractions: (H * W, 2)."""
+def _centers(height: int, width: int) -> list[list[float]]:
+    """Centres (x, y) of a map's locations, in fractions: (H * W, 2)."""
     return [
         [(column + 0.5) / width, (row + 0.5) / height]
         for row in range(height)
@@ -273,7 +285,7 @@ def _centers(height, width):
     ]
 
 
-def _places(shapes):
+def _map_size(shapes: Sequence[Any]) -> tuple[int, int]:
     """(height, width) of the second coarsest of the maps, or of the only one."""
     sizes = sorted({tuple(shape[1:3]) for shape in shapes}, key=math.prod)
     return sizes[:2][-1]

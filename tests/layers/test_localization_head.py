@@ -8,15 +8,15 @@ from keras_localize import BoxLoss, IoUMetric, LocalizationHead
 from keras_localize.layers.feature_maps import patch_grid
 from keras_localize.layers.localization_head import KINDS
 
-REACH = 0.18 * np.log1p(np.exp(0.54))
+DISTANCE = 0.18 * np.log1p(np.exp(0.54))
 
 
 def numpy_of(x):
     return keras.ops.convert_to_numpy(x)
 
 
-def set_point(head, kernel, bias):
-    head.point.set_weights([np.reshape(kernel, (1, 1, -1, 8)), np.asarray(bias)])
+def set_prediction(head, kernel, bias):
+    head.prediction.set_weights([np.reshape(kernel, (1, 1, -1, 8)), np.asarray(bias)])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -41,8 +41,8 @@ def test_every_box_is_ordered_inside_and_float32(kind, policy, rng):
 
 def test_starts_at_the_centre_near_the_mean_box():
     head = LocalizationHead(units=4)
-    box = head(np.zeros((1, 5, 7, 3), "float32"))  # no feature: every place is alike
-    expected = [0.5 - REACH, 0.5 - REACH, 0.5 + REACH, 0.5 + REACH]
+    box = head(np.zeros((1, 5, 7, 3), "float32"))  # no feature: all locations are alike
+    expected = [0.5 - DISTANCE, 0.5 - DISTANCE, 0.5 + DISTANCE, 0.5 + DISTANCE]
     np.testing.assert_allclose(numpy_of(box)[0], expected, atol=1e-6)
 
 
@@ -54,31 +54,31 @@ def passing_head(height, width, channels):
     head.laterals[0].set_weights([same, np.zeros(channels)])
     middle = np.zeros((3, 3, channels, 1))
     middle[1, 1] = 1
-    head.look_around.set_weights([middle, same, np.zeros(channels)])
+    head.context_conv.set_weights([middle, same, np.zeros(channels)])
     return head
 
 
-def test_each_side_is_told_by_the_place_it_trusts(rng):
-    # Channel i is loud at the place that side i (left, top, right, bottom) trusts.
+def test_each_side_comes_from_the_location_it_attends_to(rng):
+    # Channel i marks the location that side i (left, top, right, bottom) attends to.
     height, width = 6, 9
     head = passing_head(height, width, 4)
     raw = np.array([-1.0, -2.0, 0.0, -0.5])
-    set_point(head, [*np.eye(4, 8) * 1000.0], [0, 0, 0, 0, *raw])
-    reach = 0.18 * np.log1p(np.exp(raw + 0.54))
+    set_prediction(head, [*np.eye(4, 8) * 1000.0], [0, 0, 0, 0, *raw])
+    distance = 0.18 * np.log1p(np.exp(raw + 0.54))
     for _ in range(8):
         row, column = rng.integers(0, (height, width), (4, 2)).T
         x = np.zeros((1, height, width, 4), "float32")
         x[0, row, column, range(4)] = 1
         centers = np.where([1, 0, 1, 0], (column + 0.5) / width, (row + 0.5) / height)
-        expected = (centers + [-1, -1, 1, 1] * reach).clip(0, 1)
+        expected = (centers + [-1, -1, 1, 1] * distance).clip(0, 1)
         expected[2:] = np.maximum(expected[:2], expected[2:])
         np.testing.assert_allclose(numpy_of(head(x))[0], expected, atol=1e-5)
 
 
-def test_spread_is_how_far_the_trusted_places_disagree(rng):
+def test_spread_is_how_far_the_attended_locations_disagree(rng):
     height, width = 5, 7
     head = passing_head(height, width, 8)
-    set_point(head, np.eye(8), np.zeros(8))
+    set_prediction(head, np.eye(8), np.zeros(8))
     x = rng.uniform(0, 3, (2, height, width, 8)).astype("float32")
     box, spread = head(x, return_spread=True)
     np.testing.assert_array_equal(numpy_of(box), numpy_of(head(x)))
@@ -86,19 +86,19 @@ def test_spread_is_how_far_the_trusted_places_disagree(rng):
     assert [tuple(s.shape) for s in symbolic] == [(None, 4)] * 2
 
     raw = x.reshape(2, -1, 8).astype("float64")
-    trust = np.exp(raw[..., :4]) / np.exp(raw[..., :4]).sum(1, keepdims=True)
+    attention = np.exp(raw[..., :4]) / np.exp(raw[..., :4]).sum(1, keepdims=True)
     rows, columns = (np.mgrid[:height, :width] + 0.5).reshape(2, -1)
     at = np.stack([columns / width, rows / height] * 2, -1)
     sides = at + [-1, -1, 1, 1] * (0.18 * np.log1p(np.exp(raw[..., 4:] + 0.54)))
-    mean = (trust * sides).sum(1, keepdims=True)
-    expected = np.sqrt((trust * (sides - mean) ** 2).sum(1))
+    mean = (attention * sides).sum(1, keepdims=True)
+    expected = np.sqrt((attention * (sides - mean) ** 2).sum(1))
     np.testing.assert_allclose(numpy_of(spread), expected, atol=1e-5)
 
-    x[:, 2, 3, :4] = 60  # one place alone is trusted: nobody disagrees
+    x[:, 2, 3, :4] = 60  # all attention to one location: no disagreement
     assert numpy_of(head(x, return_spread=True)[1]).max() < 1e-5
 
 
-def test_spread_of_one_opinion():
+def test_no_spread_of_a_single_prediction():
     with pytest.raises(ValueError, match=r"return_spread=True.*'pooled'"):
         LocalizationHead("pooled")(np.zeros((1, 2, 2, 3)), return_spread=True)
 
@@ -132,21 +132,25 @@ def test_agrees_with_a_float64_reference(rng, rows, columns):
         0,
     )
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    depthwise = find("look_around", "depthwise")[..., 0]
+    depthwise = find("context_conv", "depthwise")[..., 0]
     x = sum(
         padded[:, i : i + 4, j : j + 5] * depthwise[i, j]
         for i in range(3)
         for j in range(3)
     )
-    x = x @ find("look_around", "pointwise")[0, 0] + find("look_around", "bias")
-    x = np.maximum(x, 0) @ find("point", "kernel")[0, 0] + find("point", "bias")
-    trust = np.exp(x[..., :4])
-    trust /= trust.sum((1, 2), keepdims=True)
-    reach = 0.18 * np.log1p(np.exp(x[..., 4:] + 0.54))
+    x = x @ find("context_conv", "pointwise")[0, 0] + find("context_conv", "bias")
+    x = np.maximum(x, 0) @ find("prediction", "kernel")[0, 0] + find(
+        "prediction", "bias"
+    )
+    attention = np.exp(x[..., :4])
+    attention /= attention.sum((1, 2), keepdims=True)
+    distance = 0.18 * np.log1p(np.exp(x[..., 4:] + 0.54))
     row, column = np.mgrid[:4, :5]
     center = np.stack([(column + 0.5) / 5, (row + 0.5) / 4], -1)
-    corners = np.concatenate([center - reach[..., :2], center + reach[..., 2:]], -1)
-    expected = (trust * corners).sum((1, 2)).clip(0, 1)
+    corners = np.concatenate(
+        [center - distance[..., :2], center + distance[..., 2:]], -1
+    )
+    expected = (attention * corners).sum((1, 2)).clip(0, 1)
     expected[:, 2:] = np.maximum(expected[:, :2], expected[:, 2:])
     np.testing.assert_allclose(numpy_of(head(maps)), expected, atol=2e-5)
 
@@ -189,8 +193,8 @@ def test_channels_first_is_channels_last_transposed(rng):
 @pytest.mark.parametrize(
     "kind, rate", [("spatial", 0.005), ("pooled", 0.02), ("flatten", 0.005)]
 )
-def test_learns_sixteen_pictures_by_heart(kind, rate, rng):
-    # Random features tell the pictures apart; a head that cannot learn stays at 0.3.
+def test_fits_sixteen_images(kind, rate, rng):
+    # Random features distinguish the images; a head that cannot learn stays at 0.3.
     maps = rng.normal(size=(16, 4, 4, 24)).astype("float32")
     corner = rng.uniform(0, 0.6, (16, 2))
     side = rng.uniform(0.2, 0.4, (16, 2))
@@ -210,13 +214,13 @@ def test_a_box_beyond_the_border_can_come_back():
     x = np.zeros((1, 3, 3, 1), "float32")
     inputs = keras.Input((3, 3, 1))
     model = keras.Model(inputs, head(inputs))
-    set_point(head, np.zeros((2, 8)), [0.0] * 4 + [9.0] * 4)
+    set_prediction(head, np.zeros((2, 8)), [0.0] * 4 + [9.0] * 4)
     np.testing.assert_array_equal(model.predict(x, verbose=0), [[0, 0, 1, 1]])
     model.compile(keras.optimizers.SGD(1.0), "mse")
     target = np.array([[0.25, 0.25, 0.75, 0.75]], "float32")
-    before = head.point.get_weights()[1]
+    before = head.prediction.get_weights()[1]
     model.fit(x, target, verbose=0)
-    assert (head.point.get_weights()[1][4:] < before[4:]).all()
+    assert (head.prediction.get_weights()[1][4:] < before[4:]).all()
 
 
 def test_round_trip_in_a_saved_model(tmp_path, rng):

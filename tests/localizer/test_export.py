@@ -27,7 +27,7 @@ def test_pictures_of_any_size_to_their_own_pixels(classes, tmp_path, rng):
     import tensorflow as tf
 
     localizer = build_localizer(tiny_backbone(), classes, quality=True)
-    point = localizer.head.point
+    point = localizer.head.prediction
     point.set_weights([rng.normal(size=point.kernel.shape), np.zeros(8)])
     export_localizer(localizer, tmp_path / "served")
     served = tf.saved_model.load(str(tmp_path / "served"))

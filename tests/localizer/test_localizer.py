@@ -313,7 +313,7 @@ def test_label_score_and_name(constant_localizer, batch):
 
 def test_flip_average_of_a_mirrored_picture_is_its_mirror(backbone, batch):
     localizer = build_localizer(backbone, 3)
-    localizer.head.point.set_weights(
+    localizer.head.prediction.set_weights(
         [np.random.default_rng(0).normal(size=(1, 1, 128, 8)), np.zeros(8)]
     )
     plain = localizer.localize(batch[0], flip_average=True)
