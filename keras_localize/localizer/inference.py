@@ -185,7 +185,7 @@ class _Pipeline:
         outputs = self._predict([read.square for read in batch])
         boxes = ops.convert_to_numpy(to_original(outputs["box"], image_sizes, size))
         if self.refine:
-            windows = windows_around(boxes, image_sizes, size)
+            windows = windows_around(boxes, np.float64(image_sizes), size)
             sources = [read.source for read in batch]
             crops = list(pool.map(crop, sources, windows, itertools.repeat(size)))
             refined = self._predict(crops)
