@@ -75,7 +75,7 @@ def expected_for(localizer, squares, image_sizes):
     """By `predict` and `from_square`, for a batch."""
     outputs = localizer.predict(squares.astype("float32"), verbose=0)
     boxes = from_square(outputs["box"] * SIZE, image_sizes, SIZE)
-    limits = image_sizes[:, [1, 0, 1, 0]]
+    limits = image_sizes[:, [1, 0, 1, 0]].astype("float32")
     scores = outputs["label"]
     return {
         "box": np.clip(keras.ops.convert_to_numpy(boxes), 0, limits),

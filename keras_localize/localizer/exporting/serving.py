@@ -31,6 +31,7 @@ class ServingModel(keras.Model):
         super().__init__(name="serving")
         self.localizer = localizer
         self.answers = _answer_names(localizer)
+        self.built = True  # it has no variables but the localizer's
 
 
 class SquareModel(ServingModel):
