@@ -137,8 +137,9 @@ def export_localizer(
 def _check_options(format: str, image: str, refine: bool, batched: bool) -> None:
     if (format, image) not in _BACKENDS:
         raise ValueError(
-            f"`image='any'` needs format='tf_saved_model' or format='onnx': other "
-            f"formats hold fixed shapes. Use image='square'. Received: format={format!r}"
+            "`image='any'` needs format='tf_saved_model' or format='onnx': other "
+            "formats hold fixed shapes. Use image='square'. Received: image='any', "
+            f"format={format!r}"
         )
     if refine and image != "any":
         raise ValueError(

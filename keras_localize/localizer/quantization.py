@@ -5,6 +5,7 @@ A localizer makes its heads itself, in float. So its config remembers the calls 
 are read afterwards then find the variables that they were saved from.
 """
 
+import warnings
 from typing import Any
 
 import keras
@@ -33,7 +34,10 @@ def repeat(model: keras.Model, calls: list[dict[str, Any]]) -> None:
         call = dict(call)
         if call.get("config") is not None:
             call["config"] = keras.saving.deserialize_keras_object(call["config"])
-        model.quantize(**call)
+        with warnings.catch_warnings():
+            # Of the layers that Keras cannot quantize it warned the first time.
+            warnings.simplefilter("ignore", UserWarning)
+            model.quantize(**call)
 
 
 def without_quantization(config: Any) -> Any:

@@ -28,7 +28,7 @@ ANY = {"tensorflow": ["tf_saved_model", "onnx"], "jax": [], "torch": ["onnx"]}[B
 
 def smooth_image(rng, height, width):
     """Like a photograph: neighbours alike, so that two resamplings agree."""
-    coarse = rng.uniform(0, 255, (1, 4, 4, 3))
+    coarse = rng.uniform(0, 255, (1, 4, 4, 3)).astype("float32")
     fine = keras.ops.image.resize(coarse, (height, width), "bicubic")
     return np.clip(keras.ops.convert_to_numpy(fine)[0], 0, 255).astype("uint8")
 
@@ -40,8 +40,8 @@ def moved_localizer(num_classes=3, **options):
     localizer = build_localizer(tiny_backbone(SIZE), num_classes, **options)
     if getattr(localizer.head, "kind", None) == "spatial":
         kernel = localizer.head.prediction.kernel
-        values = np.random.default_rng(0).normal(size=kernel.shape)
-        localizer.head.prediction.set_weights([values, np.zeros(8)])
+        values = np.random.default_rng(0).normal(size=kernel.shape).astype("float32")
+        localizer.head.prediction.set_weights([values, np.zeros(8, "float32")])
     return localizer
 
 
@@ -109,7 +109,9 @@ def test_squares_to_pixels_of_the_original_image(format, exported, localizer, rn
         run(image=square, image_size=image_size)
         for square, image_size in zip(squares, sizes)
     ]
-    check({key: np.stack([one[key] for one in answers]) for key in answers[0]}, expected)
+    check(
+        {key: np.stack([one[key] for one in answers]) for key in answers[0]}, expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,9 @@ def test_nothing_but_the_files_of_the_format(format, exported):
     assert files == {path.name} | also
 
 
-@pytest.mark.skipif("tf_saved_model" not in SQUARE, reason="SavedModel needs TensorFlow")
+@pytest.mark.skipif(
+    "tf_saved_model" not in SQUARE, reason="SavedModel needs TensorFlow"
+)
 def test_a_saved_model_takes_batches_of_squares_too(exported, localizer, rng):
     import tensorflow as tf
 

@@ -117,10 +117,8 @@ def to_answer(
     answer = {"box": box}
     if "label" in outputs:
         scores = class_probabilities(outputs["label"], localizer.class_names)
-        # The argmax of Keras has an operation that no converter knows.
-        score, label = ops.top_k(scores, 1)
-        answer["label"] = ops.cast(label[:, 0], "int32")
-        answer["score"] = score[:, 0]
+        answer["label"] = _argmax(scores)
+        answer["score"] = ops.max(scores, axis=-1)
         answer["scores"] = scores
     for name in ("quality", "presence"):
         if name in outputs:
@@ -131,6 +129,14 @@ def to_answer(
 def _answer_names(localizer: Localizer) -> list[str]:
     names = set(localizer.output)
     return sorted(names | {"score", "scores"} if "label" in names else names)
+
+
+def _argmax(scores: Tensor) -> Tensor:
+    """The first of the largest scores, int32, by operations that converters know."""
+    ids = ops.arange(0, scores.shape[-1], dtype="float32")
+    below = scores < ops.max(scores, axis=-1, keepdims=True)
+    candidates = ops.where(below, float(scores.shape[-1]), ids)
+    return ops.cast(ops.min(candidates, axis=-1), "int32")
 
 
 def _first(answer: dict[str, Tensor]) -> dict[str, Tensor]:
