@@ -216,7 +216,7 @@ class _Pipeline:
         outputs = self._predict([read.square for read in batch])
         boxes = to_numpy(to_original(outputs["box"], image_sizes, size))
         if self.refine:
-            windows = windows_around(boxes, image_sizes, size)
+            windows = windows_around(boxes, image_sizes.astype("float64"), size)
             images = [read.image for read in batch]
             crops = list(pool.map(crop, images, windows, itertools.repeat(size)))
             refined = self._predict(crops)
