@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from tiny_backbone import tiny_backbone
 
-from keras_localize import Localization, build_localizer, cache_features
+from keras_localize import Localization, build_localizer
 from keras_localize.boxes import iou, to_square
 
 NAMES = {
@@ -397,45 +397,3 @@ def test_a_head_of_ones_own(backbone, batch):
     localizer = build_localizer(backbone, 3, head=mine, feature_layers="block_2")
     localizer.compile(run_eagerly=EAGER)
     assert set(fit(localizer, batch)) == NAMES
-
-
-# --- features, once ---
-
-
-@pytest.mark.parametrize("kind", ["to_tf_data", "to_pydataset"])
-def test_cached_features_are_those_of_each_picture_and_its_mirror(backbone, kind):
-    from keras_localize import make_synthetic
-
-    data = make_synthetic(5, min_side=32, max_side=48)
-    localizer = build_localizer(backbone, 4)
-    features, heads = localizer.split()
-    batches = getattr(data, kind)(32, batch_size=2)
-    maps, targets, weights = cache_features(features, batches, verbose=0)
-    assert [x.shape for x in maps] == [
-        (10, 16, 16, 8),
-        (10, 8, 8, 12),
-        (10, 4, 4, 16),
-    ]
-    assert targets["box"].shape == (10, 4) and weights["box"].shape == (10,)
-    # Every box has its mirror image, and what the heads see is what the model sees.
-    x0, y0, x1, y1 = targets["box"].T
-    mirror = np.stack([1 - x1, y0, 1 - x0, y1], axis=1)
-    for box in mirror:
-        assert np.abs(targets["box"] - box).max(axis=1).min() < 1e-6
-    images = (
-        np.concatenate([np.asarray(batches[i][0]) for i in range(3)])
-        if (kind == "to_pydataset")
-        else np.concatenate([np.asarray(x) for x, _, _ in batches])
-    )
-    plain, _, _ = cache_features(features, batches, mirror=False, verbose=0)
-    expected = features.predict(images, verbose=0)
-    for got, want in zip(plain, expected):
-        np.testing.assert_allclose(got.astype("float32"), want, rtol=1e-3, atol=1e-3)
-    heads.compile(run_eagerly=EAGER)
-    heads.fit(maps, targets, sample_weight=weights, verbose=0)
-
-
-def test_no_batch_is_an_error(backbone):
-    features, _ = build_localizer(backbone, 4).split()
-    with pytest.raises(ValueError, match="batches"):
-        cache_features(features, [], verbose=0)
