@@ -138,7 +138,7 @@ def test_folder_of_other_features_is_refused(watched, tmp_path):
         cache_features(features, views_of(), **options)
 
 
-def test_what_cannot_be_cached_is_named(watched, tmp_path):
+def test_batches_that_cannot_be_cached(watched, tmp_path):
     features, _ = watched
     for views in (0, 1.5):
         with pytest.raises(ValueError, match="`views`"):

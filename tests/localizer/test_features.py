@@ -6,24 +6,24 @@ import pytest
 from tiny_backbone import tiny_backbone
 
 from keras_localize import build_localizer
-from keras_localize.localizer.features import extract_features, find_taps
+from keras_localize.localizer.features import extract_features, find_feature_maps
 
 
-def tap_names(model, size):
-    taps = find_taps(model, size)
+def map_names(model, size):
+    maps = find_feature_maps(model, size)
     outputs = {id(each.output): each.name for each in model.operations}
-    return [outputs[id(tap)] for tap in taps]
+    return [outputs[id(tap)] for tap in maps]
 
 
-def test_taps_are_the_ends_of_blocks_not_their_insides():
-    assert tap_names(tiny_backbone(), 32) == ["block_0", "block_1", "block_2"]
+def test_maps_are_the_ends_of_blocks_not_their_insides():
+    assert map_names(tiny_backbone(), 32) == ["block_0", "block_1", "block_2"]
 
 
-def test_taps_of_a_real_network():
+def test_maps_of_a_real_network():
     mobilenet = keras.applications.MobileNet(
         alpha=0.25, include_top=False, weights=None, input_shape=(224, 224, 3)
     )
-    assert tap_names(mobilenet, 224) == [
+    assert map_names(mobilenet, 224) == [
         "conv_pw_5_relu",
         "conv_pw_11_relu",
         "conv_pw_13_relu",
@@ -34,7 +34,7 @@ def test_scaled_pixels_are_no_features():
     images = keras.Input((32, 32, 3))
     x = keras.layers.Rescaling(1 / 255, name="scaled")(images)
     x = keras.layers.Conv2D(4, 8, strides=8, name="patches")(x)
-    assert tap_names(keras.Model(images, x), 32) == ["patches"]
+    assert map_names(keras.Model(images, x), 32) == ["patches"]
 
 
 def residual(x, name):
@@ -57,24 +57,24 @@ class DescribesItself(keras.Model):
 
 def test_a_sum_that_is_no_layer_ends_a_block():
     model = DescribesItself()
-    taps = find_taps(model, 32)
+    maps = find_feature_maps(model, 32)
     # The sums themselves, which ConvNeXt writes as `x + layer(x)`: no residual
     # branch, no input of one.
     sums = [op.output for op in model.operations if not isinstance(op, keras.Layer)]
-    assert [id(tap) for tap in taps] == [id(each) for each in sums]
-    name = next(op.name for op in model.operations if op.output is taps[0])
+    assert [id(x) for x in maps] == [id(each) for each in sums]
+    name = next(op.name for op in model.operations if op.output is maps[0])
     extractor, count, _ = extract_features(model, feature_layers=name)
-    assert count == 1 and extractor.outputs[0] is taps[0]
+    assert count == 1 and extractor.outputs[0] is maps[0]
 
 
-def test_taps_where_the_size_is_open():
+def test_maps_where_the_size_is_open():
     images = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="half")(images)
     x = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="quarter")(x)
-    assert tap_names(keras.Model(images, x), 40) == ["half", "quarter"]
+    assert map_names(keras.Model(images, x), 40) == ["half", "quarter"]
 
 
-def test_tap_before_a_nested_model():
+def test_map_before_a_nested_model():
     # The nested model's own output belongs to another graph: only its end counts.
     nested = keras.Sequential(
         [keras.Input((16, 16, 4)), keras.layers.Conv2D(5, 2, strides=2)], name="nested"
@@ -82,14 +82,14 @@ def test_tap_before_a_nested_model():
     images = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(4, 2, strides=2, name="half")(images)
     model = keras.Model(images, nested(x))
-    extractor, taps, _ = extract_features(model)
-    assert taps == 2
+    extractor, maps, _ = extract_features(model)
+    assert maps == 2
     assert [tuple(x.shape[1:]) for x in extractor.outputs] == [(16, 16, 4), (8, 8, 5)]
 
 
 def test_named_layers_override(backbone):
-    extractor, taps, size = extract_features(backbone, feature_layers=["relu_0"])
-    assert (taps, size) == (1, 32)
+    extractor, maps, size = extract_features(backbone, feature_layers=["relu_0"])
+    assert (maps, size) == (1, 32)
     # The label still reads the backbone's end.
     assert [tuple(x.shape[1:]) for x in extractor.outputs] == [(16, 16, 8), (4, 4, 16)]
 
@@ -179,7 +179,7 @@ def make(shape, outputs=lambda x: keras.layers.Conv2D(2, 3)(x)):
         ),
     ],
 )
-def test_what_cannot_be_a_backbone_is_named(model, arguments, message):
+def test_bad_backbones_are_refused(model, arguments, message):
     with pytest.raises(ValueError, match=message):
         build_localizer(model(), 3, preprocessing=None, **arguments)
 
