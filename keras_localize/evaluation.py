@@ -1,4 +1,4 @@
-"""A trained localizer, measured on a data set as its users will meet it."""
+"""Evaluation of a localizer on the original images of a dataset."""
 
 from typing import Unpack
 

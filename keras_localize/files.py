@@ -1,7 +1,8 @@
-"""Files and folders that appear whole or not at all."""
+"""Files that appear whole or not at all, and one process at a time that writes."""
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,3 +50,43 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             if target.is_dir() or (target.exists() and one.is_dir()):
                 os.replace(target, replaced / one.name)
             os.replace(one, target)
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike) -> Iterator[None]:
+    """Waits until no other process, or thread, is within `locked(path)`.
+
+    The operating system holds the lock and releases it when a process ends, however
+    it ends: no lock is ever left behind. The empty file itself stays.
+
+    Args:
+        path: the lock file; it is created where it is missing.
+
+    Raises:
+        OSError: where it cannot be created, as in a read-only folder.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _wait_for(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if sys.platform == "win32":
+    import msvcrt
+    import time
+
+    def _wait_for(descriptor: int) -> None:
+        while True:
+            # It tries for ten seconds.
+            with contextlib.suppress(OSError):
+                msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+                return
+            time.sleep(0.1)
+
+else:
+    import fcntl
+
+    def _wait_for(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""From answers and truth to a report, the only place where figures come from."""
+"""Reports: answers compared with the truth. All figures are computed here."""
 
 import dataclasses
 from collections import Counter
@@ -69,9 +69,9 @@ class LocalizationReport:
     `skipped` alone.
 
     Attributes:
-        images: number of images.
+        images: number of images that have an answer.
         with_box: how many of them have a true box.
-        skipped: how many could not be read.
+        skipped: number of images that could not be read.
         false_alarms: how many hold no object and got a box.
         mean_iou: mean IoU of predicted and true boxes, in the original images.
         iou_50: share of boxes with an IoU of at least 0.5.
@@ -203,8 +203,8 @@ def report_localizations(
     boxed = int((~np.isnan(iou_values)).sum())
     absent = truth.presence == 0
     return LocalizationReport(
-        images=len(dataset),
-        with_box=int((dataset.weights > 0).sum()),
+        images=len(truth),
+        with_box=int((truth.weights > 0).sum()),
         skipped=int((~kept).sum()),
         false_alarms=sum(
             answer.box is not None for answer, none in zip(answers, absent) if none

@@ -63,7 +63,7 @@ def test_image_sizes_that_are_none(name):
             FUNCTIONS[name](np.ones((2, 4)), "xyxy", value)
 
 
-def test_pairs_that_do_not_meet():
+def test_pairs_that_do_not_broadcast():
     for name in ("iou", "giou", "diou", "ciou"):
         with pytest.raises(ValueError, match=r"boxes1=\(3, 4\), boxes2=\(2, 4\)"):
             getattr(boxes, name)(np.zeros((3, 4)), np.zeros((2, 4)))
@@ -159,7 +159,7 @@ def test_data_of_layers(cls, data, words):
 
 
 @pytest.mark.parametrize("cls", LAYERS)
-def test_shapes_of_no_pictures(cls):
+def test_shapes_of_no_images(cls):
     with pytest.raises(ValueError, match=r"`images`.*\(3, 4\)"):
         cls(8).compute_output_shape((3, 4))
 
@@ -172,14 +172,14 @@ def test_boxes_of_words_in_tf_data(cls):
         words.map(lambda x, b: cls(8)({"images": x, "bounding_boxes": {"boxes": b}}))
 
 
-def test_ragged_pictures_and_boxes():
+def test_ragged_images_and_boxes():
     tf = pytest.importorskip("tensorflow")
-    pictures = tf.ragged.constant([[[[1.0]]], [[[1.0], [2.0]]]])
+    images = tf.ragged.constant([[[[1.0]]], [[[1.0], [2.0]]]])
     rows = tf.ragged.constant([[BOX], [BOX, BOX]], inner_shape=(4,))
     ragged = tf.data.Dataset.from_tensors((BATCH, rows))
     for cls in LAYERS:
         with pytest.raises(ValueError, match="`images`"):
-            cls(8)(pictures)
+            cls(8)(images)
     view = RandomSquareView(8)
     with pytest.raises(ValueError, match="`boxes` must be a dense tensor"):
         ragged.map(lambda x, b: view({"images": x, "bounding_boxes": {"boxes": b}}))

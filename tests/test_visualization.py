@@ -11,7 +11,7 @@ from keras_localize.datasets import LocalizationDataset
 from keras_localize.localizer.localization import Localization
 from keras_localize.visualization import plot_history, plot_localizations
 
-PICTURES = [np.zeros((40, 80, 3), "uint8"), np.zeros((60, 20, 3), "uint8")]
+IMAGES = [np.zeros((40, 80, 3), "uint8"), np.zeros((60, 20, 3), "uint8")]
 TRUE = np.array([[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.0, 0.0]], "float32")
 
 
@@ -23,7 +23,7 @@ def no_display(monkeypatch):
 
 @pytest.fixture
 def dataset():
-    return LocalizationDataset(PICTURES, TRUE, [1, 0], ["cat", "dog"], [1, 0])
+    return LocalizationDataset(IMAGES, TRUE, [1, 0], ["cat", "dog"], [1, 0])
 
 
 def drawn(axis):
@@ -47,7 +47,7 @@ def test_dataset_with_localizations(dataset):
     figure = plot_localizations(dataset, found)
     first, second = figure.axes
     assert drawn(first) == [(20, 20, 60, 40), (20, 20, 60, 30)]
-    assert drawn(second) == [(1, 2, 3, 4)]  # nothing true to draw
+    assert drawn(second) == [(1, 2, 3, 4)]  # no true box to draw
     assert titles(figure) == ["dog 0.88\nIoU 0.50", "dog 0.50 (is cat)"]
     assert list(first.images[0].get_extent()) == [0, 80, 0 + 40, 0]
     figure.savefig(io.BytesIO(), format="png")
@@ -64,10 +64,10 @@ def test_model_outputs_and_arrays():
     )
     assert titles(figure) == ["dog 0.90\nIoU 0.50", "cat 0.75 (is dog)\nIoU 1.00"]
     assert drawn(figure.axes[0]) == [(0, 0, 10, 10), (0, 0, 5, 10)]
-    one_unit = plot_localizations(PICTURES, {"label": np.array([[0.25], [0.75]])})
+    one_unit = plot_localizations(IMAGES, {"label": np.array([[0.25], [0.75]])})
     assert titles(one_unit) == ["class 0 0.75", "class 1 0.75"]
     pixels = plot_localizations(
-        PICTURES, [[1, 2, 3, 4], [5, 6, 7, 8]], bounding_box_format="xywh"
+        IMAGES, [[1, 2, 3, 4], [5, 6, 7, 8]], bounding_box_format="xywh"
     )
     assert drawn(pixels.axes[1]) == [(5, 6, 12, 14)]
 

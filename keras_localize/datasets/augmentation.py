@@ -113,6 +113,12 @@ class Augmentation:
         # The state of a layer is set and used in one piece.
         self._lock = threading.Lock()
 
+    def config(self) -> tuple[Any, ...] | None:
+        """What every step draws from; None where a step is a function."""
+        if not all(isinstance(s.function, keras.layers.Layer) for s in self.steps):
+            return None
+        return tuple(_config(step.function) for step in self.steps)
+
     def __getstate__(self) -> dict[str, Any]:
         return {"steps": self.steps}
 
@@ -190,6 +196,18 @@ def reseed(layer: Any, seeds: list[int]) -> None:
 
 
 # --- from `augment` to steps ---
+
+
+def _config(layer: keras.layers.Layer) -> tuple[str, str]:
+    """A layer's class and arguments, but for what changes nothing of its draws."""
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: kept(v) for k, v in value.items() if k not in ("name", "seed")}
+        return value
+
+    cls = type(layer)
+    return f"{cls.__module__}.{cls.__qualname__}", repr(kept(layer.get_config()))
 
 
 def _flattened(augment: Any) -> Iterator[Any]:

@@ -5,6 +5,7 @@ numbers. Order and draws are functions of (seed, epoch, index): nothing depends 
 which thread came first.
 """
 
+import hashlib
 import random
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
@@ -110,6 +111,29 @@ class Batches:
             indices = indices[: len(self) * self.batch_size]
             self._last_order = epoch, indices
         return indices
+
+    def fingerprint(self, epoch: int) -> str | None:
+        """A text that is the same for the same batches from this epoch on.
+
+        It depends on the images' names, sizes and times of change (of arrays: on the
+        pixels), on all targets and weights, and on every argument. None where
+        `augment` is a function, about which nothing can be told.
+        """
+        augmentation = ()
+        if self.augmentation is not None:
+            augmentation = self.augmentation.config()
+            if augmentation is None:
+                return None
+        drawn = self.shuffle or self.augmentation is not None
+        digest = hashlib.sha256(self.squares.fingerprint().encode())
+        arguments = (self.batch_size, self.shuffle, self.drop_remainder)
+        order = (self.seed, epoch) if drawn else ()
+        digest.update(repr((arguments, order, self.targets, self.single)).encode())
+        digest.update(repr(augmentation).encode())
+        for array in (*self.values.values(), *self.weights.values()):
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         """uint8 squares (B, size, size, 3)."""

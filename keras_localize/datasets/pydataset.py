@@ -73,6 +73,13 @@ class BatchDataset(keras.utils.PyDataset):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_reader": None, "_asked": set()}
 
+    def content_fingerprint(self) -> str | None:
+        """A text that is the same for the same batches from the next epoch on.
+
+        None where that cannot be told; see `Batches.fingerprint`.
+        """
+        return self.batches.fingerprint(self.epoch)
+
     def on_epoch_begin(self) -> None:
         """Starts an epoch of Keras's loops."""
         self._stop()

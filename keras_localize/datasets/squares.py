@@ -66,6 +66,10 @@ class Squares:
                 f"Received: cache={cache!r}"
             )
 
+    def fingerprint(self) -> str:
+        """A text that is the same for the same images in squares of the same size."""
+        return _fingerprint(self.images, self.size)
+
     def batch(self, indices: np.ndarray) -> np.ndarray:
         """uint8 array (B, size, size, 3) of the images at `indices`."""
         squares = np.zeros((len(indices), self.size, self.size, 3), "uint8")

@@ -1,30 +1,39 @@
 """Cached features to shuffled batches, without a second copy of them."""
 
 import random
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
+from keras_localize.checks import check_positive_int
+
+# One array, or a dict of arrays by output.
+ByOutput: TypeAlias = np.ndarray | dict[str, np.ndarray]
+
 
 class FeatureBatches(keras.utils.PyDataset):
-    """What `cache_features` gave, in batches for `fit`.
+    """Batches for `fit` of what `cache_features` returned.
 
-    `fit` takes the arrays themselves as well, but turns all of them into float32
-    first; for many views of many pictures that is gigabytes. Here they stay as they
-    are, in memory or memory-mapped, and a batch at a time is taken out.
+    `fit` takes the arrays themselves as well, but converts all of them to float32
+    first; for many views of many images that is gigabytes. Here they stay as they
+    are, in memory or memory-mapped, and only one batch at a time is converted.
 
     Args:
-        maps: list of arrays of N rows.
-        targets: dict of arrays of N rows.
-        weights: dict of arrays of N rows.
+        maps: list of feature maps, each an array of N rows.
+        targets: dict of arrays of N rows by output, or one such array.
+        weights: the same, of sample weights.
         batch_size: rows per batch; the last batch may be smaller.
-        shuffle: a new order in every epoch.
+        shuffle: whether each epoch has a new order.
         seed: the order is a function of (seed, epoch). None: taken from
             `keras.utils.set_random_seed`.
-        **kwargs: of `keras.utils.PyDataset`.
+        **kwargs: of `keras.utils.PyDataset`. Several workers are refused: Keras's
+            read ahead across the end of an epoch, so that rows would be missing.
 
     Raises:
-        ValueError: for a `batch_size` that is not positive.
+        ValueError: for a `batch_size` that is not positive, several workers, or
+            arrays of different lengths.
 
     Example:
 
@@ -37,40 +46,55 @@ class FeatureBatches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, maps, targets, weights, batch_size=64, shuffle=True, seed=None, **kwargs
-    ):
+        self,
+        maps: Sequence[np.ndarray],
+        targets: ByOutput,
+        weights: ByOutput,
+        batch_size: int = 64,
+        shuffle: bool = True,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(batch_size, int) or batch_size < 1:
+        self.batch_size = check_positive_int(batch_size, "batch_size")
+        if self.workers > 1 or self.use_multiprocessing:
             raise ValueError(
-                "`batch_size` must be a positive integer. Received: "
-                f"batch_size={batch_size!r}"
+                "`workers` must be 1 and `use_multiprocessing` False. Received: "
+                f"workers={self.workers}, "
+                f"use_multiprocessing={self.use_multiprocessing}"
             )
-        self.arrays = (tuple(maps), dict(targets), dict(weights))
-        self.count = len(maps[0])
-        self.batch_size = batch_size
+        self.arrays = (tuple(maps), targets, weights)
+        lengths = {len(array) for array in keras.tree.flatten(self.arrays)}
+        if len(lengths) != 1:
+            raise ValueError(
+                "`maps`, `targets` and `weights` must have the same number of rows. "
+                f"Received: {sorted(lengths)}"
+            )
+        self.count = lengths.pop()
         self.shuffle = shuffle
         # Python's generator is the one that keras.utils.set_random_seed governs.
         self.seed = random.randrange(2**31) if seed is None else int(seed)
         self.epoch = -1
         self.on_epoch_end()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-self.count // self.batch_size)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
-        # Sorted rows read a memory map forwards; within a batch order is nothing.
+        # A memory map is read forwards; the order within a batch changes nothing.
         rows = np.sort(self._order[index * self.batch_size :][: self.batch_size])
 
-        def take(x):
-            x = x[rows]
-            return x.astype("float32") if x.dtype == "float16" else x
+        def take(array: np.ndarray) -> np.ndarray:
+            chosen = array[rows]
+            half = chosen.dtype == "float16"
+            return chosen.astype("float32") if half else chosen
 
         return keras.tree.map_structure(take, self.arrays)
 
-    def on_epoch_end(self):
-        """Draws the next epoch's order."""
+    def on_epoch_end(self) -> None:
+        """Draws the order of the next epoch."""
         self.epoch += 1
         self._order = np.arange(self.count)
         if self.shuffle:

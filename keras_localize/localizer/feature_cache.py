@@ -1,56 +1,80 @@
 """The features of a frozen backbone, computed once."""
 
 import functools
-import json
-import os
+import hashlib
+import itertools
 import sys
+from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
 
+from keras_localize import types
 from keras_localize.arrays import to_numpy
 from keras_localize.boxes import flip
-from keras_localize.checks import check_positive_int
-from keras_localize.files import replacing
+from keras_localize.checks import check_bool, check_positive_int
+from keras_localize.localizer.feature_store import (
+    FolderStore,
+    MemoryStore,
+    Rows,
+    Store,
+    concatenated,
+)
 from keras_localize.localizer.flipping import flip_images
+
+# One array, or a dict of arrays by output.
+ByOutput: TypeAlias = Any
+Cached: TypeAlias = tuple[list[np.ndarray], ByOutput, ByOutput]
 
 
 def cache_features(
-    features, batches, mirror=True, verbose="auto", *, views=1, path=None
-):
-    """Runs a frozen backbone over a dataset once, and keeps what it gives.
+    features: keras.Model,
+    batches: Iterable[Any],
+    mirror: bool = True,
+    verbose: Literal["auto", 0, 1, 2] = "auto",
+    *,
+    views: int = 1,
+    path: types.Path | None = None,
+) -> Cached:
+    """Computes the features of a frozen backbone for all batches, once.
 
-    Training the heads on the result takes seconds where training through the
-    backbone takes minutes. The mirrored view of each picture doubles the data for
-    the price of a second pass; `augment=RandomSquareView(...)` in the batches and
-    `views=` give as many more as wanted.
+    Training the heads on them takes seconds, where training through the backbone
+    takes minutes. The horizontal flip of each image doubles the data for the price of
+    a second pass; `augment=RandomSquareView(...)` in the batches and `views=` give
+    as many views more as wanted.
 
     Args:
         features: the first model of `Localizer.split()`.
         batches: what `LocalizationDataset.to_tf_data` or `to_pydataset` gives, or any
-            iterable of `(images, {"label", "box"}, {"label", "box"})`.
-        mirror: whether the mirror image of every picture is added.
-        verbose: 0 for silence, 1 for a progress bar, 2 for a line at the end;
-            `"auto"`: 1 in a terminal, else 2.
+            iterable of `(images, targets, weights)` or `(images, targets)`. Targets
+            and weights are dicts by output (`"label"`, `"box"`, `"presence"`, or some
+            of these), or one array for a model with one output; a single array of
+            targets (B, 4) is taken as boxes. Boxes are `rel_xyxy`.
+        mirror: whether to add the horizontal flip of every image.
+        verbose: 0: silent; 1: a progress bar; 2: a line at the end; `"auto"`: 1 in a
+            terminal, else 2.
         views: passes over `batches`, each an epoch with draws of its own.
         path: a folder that keeps the features, for sets larger than memory: written
             as they come, found again by the next run, and completed by it if this
             one is interrupted. Batches must then come in the same order and with the
             same draws every time: not shuffled and not augmented, or with a `seed`.
-            None: all is kept in memory.
+            Of several processes one writes and the others wait for it. A complete
+            folder is only read. None: all is kept in memory.
 
     Returns:
-        `(maps, targets, weights)`: the list of feature maps, the dict of targets
-        and the dict of weights, all NumPy arrays, as
-        `heads.fit(maps, targets, sample_weight=weights)` takes them; with `path`
-        memory maps of the files. Maps are float16, which halves the memory, unless
-        the first batch (without `path`: any) overflows it.
+        `(maps, targets, weights)`: the list of feature maps, and targets and weights
+        in the form that the batches have, all NumPy arrays, as
+        `heads.fit(maps, targets, sample_weight=weights)` and `FeatureBatches` take
+        them; with `path` the maps are memory maps of the files. Maps are float16,
+        which halves the memory, unless the first batch (without `path`: any)
+        overflows it. Weights are 1 where the batches have none.
 
     Raises:
         ValueError: for `batches` without any, or that cannot be iterated again; for
-            a `path` whose features are of another model, other data or other
-            arguments, told by the first batch; or for a later batch with `path` that
+            a `path` whose features are of another model, other images, targets or
+            weights, or other arguments; or for a later batch with `path` that
             overflows the float16 of the first.
         OSError: for a `path` that cannot be written; what is there stays good.
 
@@ -70,40 +94,72 @@ def cache_features(
     ([(36, 8, 8, 8)], (36, 4))
     """
     check_positive_int(views, "views")
-    count = len(batches) * views if hasattr(batches, "__len__") else None
+    check_bool(mirror, "mirror")
+    # Before anything is iterated: it depends on the epoch. (tf.data's own method
+    # `fingerprint` knows nothing of the content.)
+    content_fingerprint = getattr(batches, "content_fingerprint", None)
+    source = content_fingerprint() if content_fingerprint is not None else None
+    count = len(batches) * views if isinstance(batches, Sized) else None
+    passes = _passes(batches, views)
+    read_first = next(passes, None)
+    if read_first is None:
+        raise ValueError("`batches` must hold at least one batch. Received none")
+    first = read_first()
+    rows = _rows(features, first, mirror)
+    store: Store = MemoryStore()
+    if path is not None:
+        about = {"weights": _digest_of_weights(features), "mirror": mirror}
+        about |= {"views": views, "batches": count}
+        store = FolderStore(Path(path), about, source, rows)
     if verbose == "auto":
         verbose = 1 if sys.stdout.isatty() else 2
     progress = keras.utils.Progbar(count, verbose=verbose, unit_name="batch")
-    store = None
-    for number, get in enumerate(_passes(batches, views)):
-        if store is None:
-            rows = _rows(features, get(), mirror)
-            store = _Memory() if path is None else _Folder(Path(path))
-            store.open(rows, {"mirror": mirror, "views": views, "batches": count})
-        if store.complete:
-            break
-        if number >= store.batches:
-            store.append(rows if number == 0 else _rows(features, get(), mirror))
-        progress.add(1)
-    if store is None:
-        raise ValueError("`batches` must hold at least one batch. Received none")
-    return _grouped(store.arrays())
+    with store.writing():
+        if store.complete and store.same_source:
+            return _grouped(store.finish())
+        number = -1
+        readers = itertools.chain([lambda: first], passes)
+        for number, read in enumerate(readers):
+            if store.complete or number < store.batches:
+                if not store.same_source:
+                    store.check(number, read().digest())
+            else:
+                batch = read()
+                made = rows if number == 0 else _rows(features, batch, mirror)
+                store.append(made, batch.digest())
+            progress.add(1)
+        return _grouped(store.finish(number + 1))
 
 
-def _passes(batches, views):
-    """For every batch of every pass a function that gives it."""
+class _Batch(NamedTuple):
+    """One batch in NumPy; targets and weights by names that are those of rows."""
+
+    images: np.ndarray
+    named: Rows
+
+    def digest(self) -> str:
+        """A text that is the same for the same batch."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, array in {"images": self.images, **self.named}.items():
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def _passes(batches: Any, views: int) -> Iterator[Callable[[], _Batch]]:
+    """For every batch of every pass a function that reads it."""
     for view in range(views):
         if isinstance(batches, keras.utils.PyDataset):
             if view:
                 batches.on_epoch_end()
             # It is indexed; plain iteration would not know its end.
             for index in range(len(batches)):
-                yield functools.partial(batches.__getitem__, index)
+                yield functools.partial(_read, batches, index)
             continue
         empty = True
         for batch in batches:
             empty = False
-            yield functools.partial(tuple, batch)
+            yield functools.partial(_batch, batch)
         if view and empty:
             raise ValueError(
                 f"`views={views}` needs `batches` that can be iterated that often. "
@@ -111,157 +167,75 @@ def _passes(batches, views):
             )
 
 
-def _rows(features, batch, mirror):
-    """One batch, and its mirror image, as a flat dict of arrays."""
-    images, targets, weights = batch
-    images = np.asarray(images)
-    targets = {key: np.asarray(value) for key, value in targets.items()}
-    weights = {key: np.asarray(value) for key, value in weights.items()}
-    parts = [_flat(features, images, targets, weights)]
-    if mirror:
-        targets = {**targets, "box": to_numpy(flip(targets["box"]))}
-        parts.append(_flat(features, flip_images(images), targets, weights))
-    return _concatenated(parts)
+def _read(batches: Any, index: int) -> _Batch:
+    return _batch(batches[index])
 
 
-def _flat(features, images, targets, weights):
-    maps = keras.tree.flatten(features.predict_on_batch(images))
-    rows = {f"maps.{i}": np.asarray(x) for i, x in enumerate(maps)}
-    rows |= {f"targets.{key}": value for key, value in targets.items()}
-    return rows | {f"weights.{key}": value for key, value in weights.items()}
+def _batch(batch: Any) -> _Batch:
+    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+        received = type(batch).__name__
+        if isinstance(batch, (tuple, list)):
+            received += f" of {len(batch)}"
+        raise ValueError(
+            "`batches` must give (images, targets, weights) or (images, targets). "
+            f"Received: {received}"
+        )
+    images, targets = to_numpy(batch[0]), _named("targets", batch[1])
+    if len(batch) == 3 and batch[2] is not None:
+        weights = _named("weights", batch[2])
+    else:
+        weights = {
+            "weights" + name.removeprefix("targets"): np.ones(len(images), "float32")
+            for name in targets
+        }
+    return _Batch(images, targets | weights)
 
 
-def _grouped(arrays):
-    def group(name):
-        size = len(name) + 1
-        return {k[size:]: v for k, v in arrays.items() if k.startswith(f"{name}.")}
+def _named(kind: str, values: ByOutput) -> Rows:
+    """`{"box": ...}` as `{"targets.box": ...}`, one array as `{"targets": ...}`."""
+    if isinstance(values, dict):
+        return {f"{kind}.{name}": to_numpy(value) for name, value in values.items()}
+    return {kind: to_numpy(values)}
+
+
+def _grouped(rows: Rows) -> Cached:
+    """The inverse of `_named`, for maps, targets and weights."""
+
+    def group(kind: str) -> ByOutput:
+        if kind in rows:
+            return rows[kind]
+        size = len(kind) + 1
+        return {k[size:]: v for k, v in rows.items() if k.startswith(f"{kind}.")}
 
     return list(group("maps").values()), group("targets"), group("weights")
 
 
-def _concatenated(dicts):
-    return {key: np.concatenate([each[key] for each in dicts]) for key in dicts[0]}
-
-
-def _halved(rows):
-    """Maps in float16 where they fit into it."""
-    return {
-        key: x.astype("float16")
-        if key.startswith("maps.") and np.abs(x).max(initial=0) < 6e4
-        else x
-        for key, x in rows.items()
-    }
-
-
-class _Memory:
-    complete = False
-    batches = 0
-
-    def __init__(self):
-        self.kept = []
-
-    def open(self, rows, arguments):
-        pass
-
-    def append(self, rows):
-        self.kept.append(_halved(rows))
-
-    def arrays(self):
-        return _concatenated(self.kept)
-
-
-class _Folder:
-    """One raw file per array, appended to; `done` has a line for every whole batch.
-
-    The line, the number of rows so far, is written last: what lies behind it in the
-    files is of an interrupted run and is written over.
-    """
-
-    def __init__(self, path):
-        self.path = path
-
-    def open(self, rows, arguments):
-        rows = _halved(rows)
-        layout = {key: [x.dtype.name, list(x.shape[1:])] for key, x in rows.items()}
-        about = {"arguments": arguments, "layout": layout}
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.layout = layout
-        self.batches, self.rows, self.complete = 0, 0, False
-        header = self.path / "about.json"
-        if header.exists():
-            self._continue(rows, about, header)
-        else:
-            with replacing(header) as unfinished:
-                unfinished.write_text(json.dumps(about, indent=1))
-
-    def append(self, rows):
-        for key, x in rows.items():
-            dtype, _ = self.layout[key]
-            if dtype == "float16" and np.abs(x).max(initial=0) >= 6e4:
-                raise ValueError(
-                    f"`features` must stay within float16, as in the first batch, to "
-                    f"be kept in {self.path}. Received: {np.abs(x).max()} in {key}"
-                )
-            self._write(key, x.astype(dtype))
-        self.rows += len(rows[key])
-        self.batches += 1
-        with open(self.path / "done", "a") as file:
-            file.write(f"{self.rows}\n")
-
-    def arrays(self):
-        if not self.complete:
-            with open(self.path / "done", "a") as file:
-                file.write("complete\n")
-        arrays = {key: self._map(key, self.rows) for key in self.layout}
-        # Only the maps are large.
-        return {
-            k: x if k.startswith("maps.") else np.array(x) for k, x in arrays.items()
+def _rows(features: Any, batch: _Batch, mirror: bool) -> Rows:
+    """The rows of one batch, and of its horizontal flip."""
+    parts = [_maps(features, batch.images) | batch.named]
+    if mirror:
+        flipped = {
+            name: to_numpy(flip(value)) if _holds_boxes(name, value) else value
+            for name, value in batch.named.items()
         }
-
-    def _continue(self, rows, about, header):
-        try:
-            same = json.loads(header.read_text()) == about
-        except ValueError:
-            same = False
-        done = self.path / "done"
-        text = done.read_text() if done.exists() else ""
-        lines = text[: text.rfind("\n") + 1].split()
-        self.complete = lines[-1:] == ["complete"]
-        counts = [int(line) for line in lines if line.isdigit()]
-        # Written again without a line that was cut off.
-        if not self.complete:
-            done.write_text("".join(f"{count}\n" for count in counts))
-        if counts and same:
-            self.batches, self.rows = len(counts), counts[-1]
-            first = {key: self._map(key, counts[0]) for key in self.layout}
-            same = all(_close(x, first[key]) for key, x in rows.items())
-        if not same:
-            raise ValueError(
-                f"`path` must be a new folder, or one with features of the same "
-                f"model, data and arguments. Received: path={str(self.path)!r}, "
-                "whose first batch is another"
-            )
-
-    def _file(self, key):
-        return self.path / f"{key}.raw"
-
-    def _map(self, key, count):
-        dtype, shape = self.layout[key]
-        file = self._file(key)
-        wanted = count * np.dtype(dtype).itemsize * int(np.prod(shape))
-        if not file.exists() or os.path.getsize(file) < wanted:
-            raise ValueError(f"`path` is damaged: {file} is shorter than it should be")
-        return np.memmap(file, dtype, "r", shape=(count, *shape))
-
-    def _write(self, key, x):
-        file = self._file(key)
-        file.touch()
-        with open(file, "r+b") as handle:
-            handle.seek(self.rows * x[:1].nbytes)
-            handle.write(np.ascontiguousarray(x).data)
+        parts.append(_maps(features, flip_images(batch.images)) | flipped)
+    return concatenated(parts)
 
 
-def _close(x, y):
-    """Equal but for what another thread count or float16 does to a sum."""
-    scale = max(np.abs(y).max(initial=0).astype("float64"), 1e-6)
-    return x.shape == y.shape and np.abs(x - y.astype(x.dtype)).max() <= 1e-2 * scale
+def _holds_boxes(name: str, value: np.ndarray) -> bool:
+    single = name == "targets" and value.ndim == 2 and value.shape[1] == 4
+    return name == "targets.box" or single
+
+
+def _maps(features: Any, images: np.ndarray) -> Rows:
+    maps = keras.tree.flatten(features.predict_on_batch(images))
+    return {f"maps.{i}": to_numpy(x) for i, x in enumerate(maps)}
+
+
+def _digest_of_weights(features: Any) -> str:
+    digest = hashlib.sha256()
+    for weight in getattr(features, "weights", ()):
+        array = np.ascontiguousarray(to_numpy(weight))
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,9 +1,16 @@
-"""From any backbone to its feature maps."""
+"""From any backbone to the feature maps that the heads read."""
 
 import difflib
 import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import keras
+
+from keras_localize.types import Tensor
+
+# Names of layers of the backbone, or their outputs.
+FeatureLayers: TypeAlias = str | Tensor | Sequence[str | Tensor] | None
 
 # Padding and cropping shift a map by a pixel (NASNet's do) or make it larger than its
 # stride; the output of a nested model belongs to that model's graph.
@@ -17,37 +24,46 @@ _NO_MAPS = (
 
 @keras.saving.register_keras_serializable(package="keras_localize")
 class FeatureExtractor(keras.Model):
-    """A backbone that gives the feature maps which the heads read.
+    """A backbone whose outputs are the feature maps that the heads read.
 
     A functional model whose last output feeds the label head and whose first
     outputs feed the box head. While it is frozen (`trainable = False`) it runs in
-    inference mode as a whole: batch normalisation uses its moving statistics and
-    dropout or stochastic depth is off, so that its features can be computed once.
-    Nothing of that is baked into the graph: set `trainable = True` and it trains.
+    inference mode as a whole: batch normalization uses its moving statistics and
+    dropout and stochastic depth are off, so that its features can be computed once.
+    With `trainable = True` it trains like any model.
     """
 
-    def call(self, inputs, training=None, mask=None, **kwargs):
-        """Runs the backbone, in inference mode while it is frozen."""
+    def call(
+        self,
+        inputs: Any,
+        training: bool | None = None,
+        mask: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         if not self.trainable:
             training = False
         return super().call(inputs, training=training, mask=mask, **kwargs)
 
 
-def extract_features(backbone, image_size=None, feature_layers=None):
-    """Cuts a backbone at the maps that a localizer reads.
+def extract_features(
+    backbone: keras.Layer,
+    image_size: int | None = None,
+    feature_layers: FeatureLayers = None,
+) -> tuple[FeatureExtractor, int, int]:
+    """Makes a model of the backbone that has the heads' feature maps as outputs.
 
     Args:
-        backbone: an image model without its top: functional, sequential, or any
-            layer that turns images into a map `(B, H, W, C)` or tokens `(B, T, C)`.
-        image_size: the square's side in pixels; needed where the backbone's input
-            is dynamic.
-        feature_layers: names of layers whose outputs feed the box head. `None`: the
-            last map of the three coarsest strides, through which all of the graph
-            flows.
+        backbone: an image model without its classifier: functional, sequential, or
+            any layer from images to a map (B, H, W, C) or tokens (B, T, C).
+        image_size: side of the square images in pixels; needed where the backbone
+            takes images of any size.
+        feature_layers: names or outputs of the layers that feed the box head. None:
+            those that `find_feature_maps` finds.
 
     Returns:
-        `(extractor, taps, image_size)`: a `FeatureExtractor` that shares the
-        backbone's weights, how many of its outputs feed the box head, and the side.
+        `(extractor, num_maps, image_size)`: a `FeatureExtractor` that shares the
+        backbone's weights, how many of its outputs feed the box head, and the side
+        of the images.
 
     Raises:
         ValueError: for an input that is not one square RGB image, a missing or
@@ -56,8 +72,8 @@ def extract_features(backbone, image_size=None, feature_layers=None):
     """
     if not isinstance(backbone, keras.Layer):
         raise ValueError(
-            "`backbone` must be a model (a keras.Model or layer) that turns pictures "
-            f"into feature maps. Received: backbone={backbone!r}"
+            "`backbone` must be a keras.Model or layer from images to feature maps. "
+            f"Received: backbone={backbone!r}"
         )
     if isinstance(backbone, keras.Sequential):
         if not _is_functional(backbone):
@@ -68,56 +84,60 @@ def extract_features(backbone, image_size=None, feature_layers=None):
         inputs = backbone.inputs[0]
         final = _single(backbone.outputs, backbone)
         _check_is_features(final.shape, backbone)
-        taps = _taps(backbone, image_size, feature_layers)
+        maps = _feature_maps(backbone, image_size, feature_layers)
     else:
         if feature_layers is not None:
             raise ValueError(
-                "`feature_layers` needs a functional or sequential backbone: a "
-                "subclassed one shows no layers by name. Received: "
+                "`feature_layers` needs a functional or sequential backbone: the "
+                "layers inside of a subclassed one have no outputs. Received: "
                 f"feature_layers={feature_layers!r}"
             )
         image_size = _required(image_size)
         inputs = keras.Input(image_shape(image_size), name="images")
         final = _single(keras.tree.flatten(backbone(inputs)), backbone)
         _check_is_features(final.shape, backbone)
-        taps = [final]
-    # The final map goes last, where the label head looks for it.
-    outputs = [tap for tap in taps if tap is not final] + [final]
+        maps = [final]
+    # The final map goes last: the label head reads the last one.
+    outputs = [x for x in maps if x is not final] + [final]
     extractor = FeatureExtractor(inputs, outputs, name=backbone.name)
-    return extractor, len(taps), image_size
+    return extractor, len(maps), image_size
 
 
-def find_taps(backbone, image_size):
-    """The last map of the three coarsest strides, finest first.
+def find_feature_maps(backbone: Any, image_size: int) -> list[keras.KerasTensor]:
+    """The last map of each of the three coarsest strides, finest first.
 
-    Walks the graph in topological order. A map qualifies where all of the graph
-    flows through it (no connection passes it by): the output of a block and never
-    the inside of one. Where a network is wired so that none does (NASNet), the last
-    map of the stride is taken. Where the last map only widens the sum that ended a
-    block, as inverted residuals do before they stride, that sum is taken: it holds
-    the same in a sixth of the channels.
+    A map is taken where it is a cut of the graph: every path from the input to the
+    output goes through it. That is the output of a block, never a map inside of
+    one. Where no map of a stride is a cut (NASNet), the last one is taken. Where the
+    last map only expands the channels of the sum that ended a block, as inverted
+    residual blocks do before their strided convolution, that sum is taken: the same
+    information in a sixth of the channels.
+
+    Args:
+        backbone: a functional model.
+        image_size: side of the square images in pixels.
 
     Returns:
-        List of one to three symbolic tensors; the last is the backbone's output.
+        One to three symbolic tensors; the last is the backbone's output.
     """
     final = backbone.outputs[0]
     if len(final.shape) != 4:
         return [final]
-    candidates = _maps(backbone)
+    candidates = _operations_with_maps(backbone)
     tensors = [final, *(operation.output for operation in candidates)]
     final_size, *sizes = _sizes(backbone, tensors, image_size)
-    through = _passed_by_nothing(backbone)
-    best = {}  # stride as a power of two -> (whether all flows through it, tensor)
-    sums = {}  # the same -> the last of these tensors that joins several
+    cuts = _cuts(backbone)
+    best = {}  # log2 of the stride -> (whether it is a cut, tensor)
+    sums = {}  # log2 of the stride -> the last cut that joins several tensors
     for operation, size in zip(candidates, sizes):
         octave = round(math.log2(image_size / size))
-        passes = operation.name in through
-        if passes or not best.get(octave, (False,))[0]:
-            best[octave] = (passes, operation.output)
-        if passes and len(keras.tree.flatten(operation.input)) > 1:
+        is_cut = operation.name in cuts
+        if is_cut or not best.get(octave, (False,))[0]:
+            best[octave] = (is_cut, operation.output)
+        if is_cut and len(keras.tree.flatten(operation.input)) > 1:
             sums[octave] = operation.output
 
-    def tap(octave):
+    def chosen(octave: int) -> keras.KerasTensor:
         tensor = best[octave][1]
         joined = sums.get(octave, tensor)
         return joined if _channels(joined) < _channels(tensor) else tensor
@@ -125,18 +145,20 @@ def find_taps(backbone, image_size):
     last = round(math.log2(image_size / final_size))
     # Octave 0 holds scaled pixels, no features.
     finer = sorted(octave for octave in best if 0 < octave < last)[-2:]
-    return [*(tap(octave) for octave in finer), final]
+    return [*(chosen(octave) for octave in finer), final]
 
 
-def image_shape(size):
-    """The shape of one square RGB picture in the current data format."""
+def image_shape(size: int) -> tuple[int, int, int]:
+    """The shape of a square RGB image in the current data format."""
     if keras.config.image_data_format() == "channels_first":
         return (3, size, size)
     return (size, size, 3)
 
 
-def no_such_layer(argument, layer, model, names):
-    """The error for a layer's name that the model does not have."""
+def no_such_layer(
+    argument: str, layer: Any, model: str, names: Sequence[str]
+) -> ValueError:
+    """The error for the name of a layer that the model does not have."""
     near = difflib.get_close_matches(str(layer), names, n=3, cutoff=0.3)
     return ValueError(
         f"`{argument}` must name a layer of {model!r}; the nearest names: "
@@ -144,15 +166,18 @@ def no_such_layer(argument, layer, model, names):
     )
 
 
-def _taps(backbone, image_size, feature_layers):
+def _feature_maps(
+    backbone: Any, image_size: int, feature_layers: FeatureLayers
+) -> list[keras.KerasTensor]:
     if feature_layers is None:
-        return find_taps(backbone, image_size)
+        return find_feature_maps(backbone, image_size)
     if isinstance(feature_layers, (str, keras.KerasTensor)):
         feature_layers = [feature_layers]
-    taps = []
-    # By the operations, for a sum of tensors may be no layer (ConvNeXt's blocks).
+    maps: list[Any] = []
+    # A sum of tensors is an operation, but not always a layer (ConvNeXt's blocks).
     named = {operation.name: operation for operation in backbone.operations}
-    for layer in feature_layers:
+    given: Any = feature_layers
+    for layer in given:
         if not isinstance(layer, keras.KerasTensor):
             if layer not in named:
                 raise no_such_layer("feature_layers", layer, backbone.name, [*named])
@@ -160,18 +185,18 @@ def _taps(backbone, image_size, feature_layers):
         else:
             _check_is_reached(layer, backbone)
         _check_is_features(layer.shape, backbone)
-        taps.append(layer)
-    if not taps:
+        maps.append(layer)
+    if not maps:
         raise ValueError(
             "`feature_layers` must name at least one layer, or be None. Received: []"
         )
     final = backbone.outputs[0]
-    # The same tensor under its layer's name is still the final map.
-    return [t for t in taps if t is not final] + [t for t in taps if t is final]
+    # The final map may be named too.
+    return [x for x in maps if x is not final] + [x for x in maps if x is final]
 
 
-def _maps(backbone):
-    """Every operation that gives a map, in topological order."""
+def _operations_with_maps(backbone: Any) -> list[Any]:
+    """The operations whose output is a feature map, in topological order."""
     found = []
     for operation in backbone.operations:
         if isinstance(operation, _NO_MAPS):
@@ -182,26 +207,28 @@ def _maps(backbone):
     return found
 
 
-def _channels(tensor):
+def _channels(tensor: keras.KerasTensor) -> int:
     channels_last = keras.config.image_data_format() == "channels_last"
     return tensor.shape[3 if channels_last else 1]
 
 
-def _sizes(backbone, tensors, image_size):
-    """The longer side of each map for pictures of `image_size`."""
+def _sizes(
+    backbone: Any, tensors: list[keras.KerasTensor], image_size: int
+) -> list[int]:
+    """The longer side of each map for images of `image_size`."""
     axes = (1, 2) if keras.config.image_data_format() == "channels_last" else (2, 3)
     shapes = [tensor.shape for tensor in tensors]
     if any(shape[axis] is None for shape in shapes for axis in axes):
-        probe = keras.Model(backbone.inputs[0], tensors)
+        model = keras.Model(backbone.inputs[0], tensors)
         image = keras.KerasTensor((None, *image_shape(image_size)))
-        specs = keras.tree.flatten(probe.compute_output_spec(image))
+        specs = keras.tree.flatten(model.compute_output_spec(image))
         shapes = [spec.shape for spec in specs]
     return [max(shape[axis] for axis in axes) for shape in shapes]
 
 
-def _passed_by_nothing(backbone):
-    """Names of the operations that no connection of the graph passes by."""
-    # A subclass (KerasHub's) may describe itself by other words than its graph.
+def _cuts(backbone: Any) -> set[str]:
+    """Names of the operations that every path from input to output goes through."""
+    # The config of a subclass (KerasHub's) may not describe the graph.
     graph = keras.Model(backbone.inputs, backbone.outputs)
     layers = graph.get_config()["layers"]
     position = {layer["name"]: i for i, layer in enumerate(layers)}
@@ -209,15 +236,15 @@ def _passed_by_nothing(backbone):
     for i, layer in enumerate(layers):
         for source in _sources(layer["inbound_nodes"]):
             last_use[position[source]] = i
-    reach, names = 0, set()
+    last_so_far, names = 0, set()
     for i, layer in enumerate(layers):
-        if reach <= i:
+        if last_so_far <= i:
             names.add(layer["name"])
-        reach = max(reach, last_use[i])
+        last_so_far = max(last_so_far, last_use[i])
     return names
 
 
-def _sources(config):
+def _sources(config: Any) -> Iterator[str]:
     """Names of the layers that a serialized node reads."""
     if isinstance(config, dict):
         if "keras_history" in config:
@@ -228,14 +255,14 @@ def _sources(config):
             yield from _sources(child)
 
 
-def _is_functional(model):
+def _is_functional(model: Any) -> bool:
     try:
         return isinstance(model, keras.Model) and bool(model.inputs)
     except (AttributeError, ValueError):
         return False
 
 
-def _single(outputs, backbone):
+def _single(outputs: Sequence[Any], backbone: Any) -> Any:
     if len(outputs) != 1:
         raise ValueError(
             "`backbone` must have one output, its feature map. Received: "
@@ -244,16 +271,17 @@ def _single(outputs, backbone):
     return outputs[0]
 
 
-def _check_is_features(shape, backbone):
+def _check_is_features(shape: Iterable[Any], backbone: keras.Layer) -> None:
+    shape = tuple(shape)
     if len(shape) not in (3, 4):
         raise ValueError(
-            "`backbone` must give a feature map (B, H, W, C) or tokens (B, T, C): "
+            "`backbone` must output a feature map (B, H, W, C) or tokens (B, T, C): "
             "build it with include_top=False and without pooling. Received: "
-            f"{backbone.name!r} with an output of shape {tuple(shape)}"
+            f"{backbone.name!r} with an output of shape {shape}"
         )
 
 
-def _check_is_reached(tensor, backbone):
+def _check_is_reached(tensor: keras.KerasTensor, backbone: Any) -> None:
     try:
         keras.Model(backbone.inputs, tensor)
     except ValueError as error:
@@ -263,7 +291,8 @@ def _check_is_reached(tensor, backbone):
         ) from error
 
 
-def _side(backbone, image_size):
+def _side(backbone: Any, image_size: int | None) -> int:
+    """The side of the square images that a functional backbone takes."""
     if len(backbone.inputs) != 1:
         raise ValueError(
             "`backbone` must have one input, the image. Received: "
@@ -292,11 +321,11 @@ def _side(backbone, image_size):
     return height
 
 
-def _required(image_size):
+def _required(image_size: Any) -> int:
     if type(image_size) is not int or image_size <= 0:
         raise ValueError(
-            "`image_size`, the side of the square pictures in pixels, must be a "
-            "positive integer here: the backbone takes images of any size. Received: "
+            "`image_size`, the side of the square images in pixels, must be a "
+            "positive integer: the backbone takes images of any size. Received: "
             f"image_size={image_size!r}"
         )
     return image_size

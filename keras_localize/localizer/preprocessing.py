@@ -1,9 +1,14 @@
-"""What each backbone wants its pixels scaled to."""
+"""The scaling of pixels that each backbone was trained with."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
+
+from keras_localize.checks import check_data_format
+from keras_localize.types import DataFormat, Tensor
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -18,8 +23,8 @@ _STANDARD = {
 }
 _CAFFE = {"offset": [-mean for mean in _CAFFE_MEAN_BGR], "bgr": True}
 
-# keras.applications models tell their family by their name alone.
-_FAMILIES = {
+# Only the name of a keras.applications model says which family it belongs to.
+_FAMILIES: dict[str, dict[str, Any]] = {
     r"mobilenet_\d\.\d+_(\d+|rows)": _SYMMETRIC,
     r"mobilenetv2_\d\.\d+_(\d+|None|rows)": _SYMMETRIC,
     r"MobileNetV3(Small|Large)": _SYMMETRIC,
@@ -38,17 +43,17 @@ _FAMILIES = {
 
 @keras.saving.register_keras_serializable(package="keras_localize")
 class PixelScaling(keras.layers.Layer):
-    """Scales RGB pixels per channel: `x * scale + offset`, in BGR order if asked.
+    """Scales RGB pixels per channel: `x * scale + offset`.
 
     Args:
-        scale: factor: a number, or one per channel.
-        offset: added after scaling: a number, or one per channel.
-        bgr: whether to turn RGB into BGR first.
+        scale: factor; a number, or one for each channel of the output.
+        offset: added after scaling; a number, or one for each channel of the output.
+        bgr: whether to exchange red and blue before, from RGB to BGR.
         data_format: `"channels_last"` or `"channels_first"`; `None`: the one of
             `keras.config.image_data_format()`.
 
-    Input and output shape: `(B, H, W, 3)`. Computes in float32 and gives the layer's
-    compute dtype.
+    Input and output shape: (B, H, W, 3), or (B, 3, H, W). It computes in float32; the
+    output has the layer's compute dtype.
 
     Example:
 
@@ -58,16 +63,22 @@ class PixelScaling(keras.layers.Layer):
     [1.0, 1.0, 1.0]
     """
 
-    def __init__(self, scale=1.0, offset=0.0, bgr=False, data_format=None, **kwargs):
-        # The sum is made in float32, so the input must not be cast before.
+    def __init__(
+        self,
+        scale: float | Sequence[float] = 1.0,
+        offset: float | Sequence[float] = 0.0,
+        bgr: bool = False,
+        data_format: DataFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # It computes in float32, so the input must not be cast before.
         super().__init__(autocast=False, **kwargs)
         self.scale = scale
         self.offset = offset
         self.bgr = bgr
-        self.data_format = data_format or keras.config.image_data_format()
+        self.data_format = check_data_format(data_format)
 
-    def call(self, images):
-        """Scales the images."""
+    def call(self, images: Tensor) -> Tensor:
         first = self.data_format == "channels_first"
         images = ops.cast(images, "float32")
         if self.bgr:
@@ -77,12 +88,10 @@ class PixelScaling(keras.layers.Layer):
         offset = ops.reshape(ops.convert_to_tensor(self.offset, "float32"), shape)
         return ops.cast(images * scale + offset, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
-        """The shape of the input."""
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self):
-        """Every constructor argument."""
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "scale": self.scale,
@@ -92,13 +101,12 @@ class PixelScaling(keras.layers.Layer):
         }
 
 
-def preprocessing_for(backbone):
-    """The layer that scales [0, 255] to what `backbone` was trained on.
-
-    Returns `None` where the backbone scales by itself, and where it is unknown.
+def preprocessing_for(backbone: keras.Layer) -> tuple[PixelScaling | None, bool]:
+    """The layer that scales pixels in [0, 255] as `backbone` was trained with.
 
     Returns:
-        `(layer or None, known)`.
+        `(layer, known)`: the layer is None where the backbone contains its scaling,
+        and where its scaling is not known.
     """
     if _scales_by_itself(backbone):
         return None, True
@@ -108,7 +116,7 @@ def preprocessing_for(backbone):
     return None, False
 
 
-def _scales_by_itself(model):
+def _scales_by_itself(model: Any) -> bool:
     for layer in getattr(model, "layers", []):
         if isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):
             return True

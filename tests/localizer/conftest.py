@@ -10,7 +10,7 @@ def backbone():
 
 @pytest.fixture
 def batch(rng):
-    """Eight pictures, targets and weights; the first two have no box."""
+    """Eight images, targets and weights; the first two have no box."""
     corner = rng.uniform(0, 0.5, (8, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(0.2, 0.5, (8, 2))], axis=1)
     boxes[:2] = 0

@@ -1,34 +1,29 @@
-"""Which maps are found, in graphs whose good maps are known."""
+"""Which feature maps are found, in graphs where the right ones are known."""
 
 import keras
 import numpy as np
 import pytest
 from tiny_backbone import tiny_backbone
 
-from keras_localize import (
-    RandomSquareView,
-    build_localizer,
-    cache_features,
-    make_synthetic,
-)
-from keras_localize.localizer.features import extract_features, find_taps
+from keras_localize import build_localizer
+from keras_localize.localizer.features import extract_features, find_feature_maps
 
 
-def tap_names(model, size):
-    taps = find_taps(model, size)
+def map_names(model, size):
+    maps = find_feature_maps(model, size)
     outputs = {id(each.output): each.name for each in model.operations}
-    return [outputs[id(tap)] for tap in taps]
+    return [outputs[id(tap)] for tap in maps]
 
 
-def test_taps_are_the_ends_of_blocks_not_their_insides():
-    assert tap_names(tiny_backbone(), 32) == ["block_0", "block_1", "block_2"]
+def test_maps_are_the_ends_of_blocks_not_their_insides():
+    assert map_names(tiny_backbone(), 32) == ["block_0", "block_1", "block_2"]
 
 
-def test_taps_of_a_real_network():
+def test_maps_of_a_real_network():
     mobilenet = keras.applications.MobileNet(
         alpha=0.25, include_top=False, weights=None, input_shape=(224, 224, 3)
     )
-    assert tap_names(mobilenet, 224) == [
+    assert map_names(mobilenet, 224) == [
         "conv_pw_5_relu",
         "conv_pw_11_relu",
         "conv_pw_13_relu",
@@ -39,7 +34,7 @@ def test_scaled_pixels_are_no_features():
     images = keras.Input((32, 32, 3))
     x = keras.layers.Rescaling(1 / 255, name="scaled")(images)
     x = keras.layers.Conv2D(4, 8, strides=8, name="patches")(x)
-    assert tap_names(keras.Model(images, x), 32) == ["patches"]
+    assert map_names(keras.Model(images, x), 32) == ["patches"]
 
 
 def residual(x, name):
@@ -62,24 +57,24 @@ class DescribesItself(keras.Model):
 
 def test_a_sum_that_is_no_layer_ends_a_block():
     model = DescribesItself()
-    taps = find_taps(model, 32)
+    maps = find_feature_maps(model, 32)
     # The sums themselves, which ConvNeXt writes as `x + layer(x)`: no residual
     # branch, no input of one.
     sums = [op.output for op in model.operations if not isinstance(op, keras.Layer)]
-    assert [id(tap) for tap in taps] == [id(each) for each in sums]
-    name = next(op.name for op in model.operations if op.output is taps[0])
+    assert [id(x) for x in maps] == [id(each) for each in sums]
+    name = next(op.name for op in model.operations if op.output is maps[0])
     extractor, count, _ = extract_features(model, feature_layers=name)
-    assert count == 1 and extractor.outputs[0] is taps[0]
+    assert count == 1 and extractor.outputs[0] is maps[0]
 
 
-def test_taps_where_the_size_is_open():
+def test_maps_where_the_size_is_open():
     images = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="half")(images)
     x = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="quarter")(x)
-    assert tap_names(keras.Model(images, x), 40) == ["half", "quarter"]
+    assert map_names(keras.Model(images, x), 40) == ["half", "quarter"]
 
 
-def test_tap_before_a_nested_model():
+def test_map_before_a_nested_model():
     # The nested model's own output belongs to another graph: only its end counts.
     nested = keras.Sequential(
         [keras.Input((16, 16, 4)), keras.layers.Conv2D(5, 2, strides=2)], name="nested"
@@ -87,14 +82,14 @@ def test_tap_before_a_nested_model():
     images = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(4, 2, strides=2, name="half")(images)
     model = keras.Model(images, nested(x))
-    extractor, taps, _ = extract_features(model)
-    assert taps == 2
+    extractor, maps, _ = extract_features(model)
+    assert maps == 2
     assert [tuple(x.shape[1:]) for x in extractor.outputs] == [(16, 16, 4), (8, 8, 5)]
 
 
 def test_named_layers_override(backbone):
-    extractor, taps, size = extract_features(backbone, feature_layers=["relu_0"])
-    assert (taps, size) == (1, 32)
+    extractor, maps, size = extract_features(backbone, feature_layers=["relu_0"])
+    assert (maps, size) == (1, 32)
     # The label still reads the backbone's end.
     assert [tuple(x.shape[1:]) for x in extractor.outputs] == [(16, 16, 8), (4, 4, 16)]
 
@@ -184,7 +179,7 @@ def make(shape, outputs=lambda x: keras.layers.Conv2D(2, 3)(x)):
         ),
     ],
 )
-def test_what_cannot_be_a_backbone_is_named(model, arguments, message):
+def test_bad_backbones_are_refused(model, arguments, message):
     with pytest.raises(ValueError, match=message):
         build_localizer(model(), 3, preprocessing=None, **arguments)
 
@@ -204,142 +199,3 @@ def test_frozen_means_inference_mode_as_a_whole(rng):
     np.testing.assert_array_equal(output(True), output(False))
     extractor.trainable = True
     assert np.abs(output(True) - output(False)).max() > 1
-
-
-# --- features, once ---
-
-
-def views_of(kind="to_pydataset", seed=3, count=7):
-    """Batches whose every epoch is another view of the same pictures."""
-    data = make_synthetic(count, min_side=32, max_side=48)
-    view = RandomSquareView(32, bounding_box_format="rel_xyxy")
-    return getattr(data, kind)(32, 3, shuffle=True, augment=view, seed=seed)
-
-
-def equal(first, second):
-    first, second = (keras.tree.flatten(each) for each in (first, second))
-    return all(
-        np.allclose(a.astype("float32"), b.astype("float32"), rtol=5e-3, atol=5e-3)
-        for a, b in zip(first, second, strict=True)
-    )
-
-
-@pytest.fixture
-def watched(backbone):
-    """A feature extractor, and the number of pictures that went through it."""
-    features, _ = build_localizer(backbone, 4).split()
-    seen = []
-
-    class Watched:
-        def predict_on_batch(self, images):
-            seen.append(len(images))
-            return features.predict_on_batch(images)
-
-    return Watched(), seen
-
-
-@pytest.mark.parametrize("kind", ["to_tf_data", "to_pydataset"])
-def test_every_pass_is_another_view(watched, kind):
-    features, _ = watched
-    maps, targets, weights = cache_features(
-        features, views_of(kind), mirror=False, views=2, verbose=0
-    )
-    assert {len(x) for x in (*maps, *targets.values(), *weights.values())} == {14}
-    # Pass after pass: what two calls give with the epochs that follow each other.
-    batches = views_of(kind)
-    parts = []
-    for epoch in range(2):
-        if epoch and kind == "to_pydataset":
-            batches.on_epoch_end()
-        parts.append(cache_features(features, batches, mirror=False, verbose=0))
-    for one, (first, second) in zip((maps, targets, weights), zip(*parts)):
-        expected = keras.tree.map_structure(
-            lambda *halves: np.concatenate(halves), first, second
-        )
-        assert equal(one, expected)
-    # The same pictures, seen otherwise: order is a function of seed and epoch.
-    orders = [np.random.default_rng([3, epoch]).permutation(7) for epoch in range(2)]
-    boxes = [targets["box"][i * 7 :][:7][np.argsort(orders[i])] for i in range(2)]
-    assert np.abs(boxes[0] - boxes[1]).max(axis=1).min() > 1e-3
-
-
-@pytest.mark.parametrize("kind", ["to_tf_data", "to_pydataset"])
-def test_folder_is_filled_found_again_and_completed(watched, tmp_path, kind):
-    features, seen = watched
-    options = {"views": 2, "verbose": 0}
-    expected = cache_features(features, views_of(kind), **options)
-    seen.clear()
-
-    class Stop(Exception):
-        pass
-
-    class Interrupted:
-        def predict_on_batch(self, images):
-            if len(seen) == 7:
-                raise Stop
-            return features.predict_on_batch(images)
-
-    with pytest.raises(Stop):
-        cache_features(Interrupted(), views_of(kind), path=tmp_path / "a", **options)
-    # A killed run leaves half a batch and half a line as well.
-    with open(tmp_path / "a" / "maps.0.raw", "ab") as file:
-        file.write(b"half a batch")
-    with open(tmp_path / "a" / "done", "a") as file:
-        file.write("1")
-    seen.clear()
-    resumed = cache_features(features, views_of(kind), path=tmp_path / "a", **options)
-    assert equal(resumed, expected)
-    # Two passes of three batches and their mirrors; three batches were there, and
-    # the first is looked at again.
-    assert len(seen) == (6 - 3 + 1) * 2
-    seen.clear()
-    found = cache_features(features, views_of(kind), path=tmp_path / "a", **options)
-    assert equal(found, expected) and len(seen) == 2
-    assert isinstance(found[0][0], np.memmap) and found[0][0].dtype == "float16"
-
-
-def test_folder_of_other_features_is_refused(watched, tmp_path):
-    features, _ = watched
-    options = {"path": tmp_path, "verbose": 0}
-    cache_features(features, views_of(), **options)
-    other = keras.Sequential(
-        [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 8, strides=8)]
-    )
-    twice = type("Twice", (), {})()
-    twice.predict_on_batch = lambda x: keras.tree.map_structure(
-        lambda y: 2 * y, features.predict_on_batch(x)
-    )
-    for model, batches, changes in (
-        (features, views_of(), {"views": 2}),
-        (features, views_of(), {"mirror": False}),
-        (features, views_of(seed=4), {}),
-        (features, views_of(count=12), {}),
-        (other, views_of(), {}),
-        (twice, views_of(), {}),
-    ):
-        with pytest.raises(ValueError, match="`path` must be a new folder"):
-            cache_features(model, batches, **options, **changes)
-    (tmp_path / "about.json").write_text("{")
-    with pytest.raises(ValueError, match="`path` must be a new folder"):
-        cache_features(features, views_of(), **options)
-
-
-def test_what_cannot_be_cached_is_named(watched, tmp_path):
-    features, _ = watched
-    for views in (0, 1.5):
-        with pytest.raises(ValueError, match="`views`"):
-            cache_features(features, views_of(), views=views)
-    batches = views_of()
-    once = iter([batches[0]])
-    with pytest.raises(ValueError, match=r"`views=2` needs.*pass 2"):
-        cache_features(features, once, views=2, verbose=0)
-    images, targets, weights = batches[0]
-    wild = type("Wild", (), {"predict_on_batch": lambda self, x: [x * 1e3]})()
-    tame = (images * 0, targets, weights)
-    with pytest.raises(ValueError, match=r"float16.*maps\.0"):
-        cache_features(
-            wild, [tame, (images, targets, weights)], path=tmp_path, verbose=0
-        )
-    # In memory the maps become float32 instead.
-    maps, _, _ = cache_features(wild, [tame, batches[0]], verbose=0)
-    assert maps[0].dtype == "float32"

@@ -1,4 +1,4 @@
-"""A head that cannot learn, or learns no place, is caught here."""
+"""Heads learn: by heart, where objects are, and that boxes move with objects."""
 
 import keras
 import numpy as np
@@ -29,7 +29,7 @@ def draw(rng, count, margin=0):
 
 
 def train(localizer, images, boxes, epochs):
-    """The heads on the cached features of the pictures and their mirror images."""
+    """The heads on the cached features of the images and their horizontal flips."""
     weights = {"box": np.ones(len(boxes), "float32")}
     features, heads = localizer.split()
     maps, targets, _ = cache_features(
@@ -51,7 +51,7 @@ def mean_iou(boxes, others):
 
 @pytest.fixture(scope="module")
 def learned():
-    """A random frozen backbone under a head that saw 256 pictures and mirrors."""
+    """A random frozen backbone under a head trained on 256 images and their flips."""
     keras.utils.set_random_seed(0)
     localizer = build_localizer(tiny_backbone(), None)
     images, boxes = draw(np.random.default_rng(1), 256)
@@ -59,7 +59,7 @@ def learned():
     return localizer
 
 
-def test_sixteen_pictures_are_learned_by_heart(rng):
+def test_sixteen_images_are_learned_by_heart(rng):
     localizer = build_localizer(tiny_backbone(), None, trainable_backbone=True)
     images, boxes = draw(rng, 16)
     schedule = keras.optimizers.schedules.CosineDecay(4e-3, 300)
@@ -72,7 +72,7 @@ def test_sixteen_pictures_are_learned_by_heart(rng):
     assert mean_iou(boxes, find(localizer, images)) > 0.95
 
 
-def test_the_place_of_an_object_is_learned(learned, rng):
+def test_where_an_object_is_is_learned(learned, rng):
     images, boxes = draw(rng, 128)
     found = find(learned, images)
     anywhere = np.broadcast_to(boxes.mean(axis=0), boxes.shape)
@@ -80,7 +80,7 @@ def test_the_place_of_an_object_is_learned(learned, rng):
     assert mean_iou(boxes, found) > 0.75
 
 
-def test_the_box_moves_with_the_picture(learned, rng):
+def test_the_box_moves_with_the_image(learned, rng):
     images, _ = draw(rng, 64, margin=4)
     before = find(learned, images)
     for axis, shift in ((2, 4), (2, -4), (1, 4), (1, -4)):
@@ -90,8 +90,8 @@ def test_the_box_moves_with_the_picture(learned, rng):
         np.testing.assert_allclose(moved.mean(axis=0), expected, atol=0.02)
 
 
-def test_the_mirror_image_has_the_mirrored_box(learned, rng):
+def test_the_flipped_image_has_the_flipped_box(learned, rng):
     images, _ = draw(rng, 64)
     x0, y0, x1, y1 = find(learned, images).T
-    mirrored = np.stack([1 - x1, y0, 1 - x0, y1], axis=1)
-    assert mean_iou(mirrored, find(learned, images[:, :, ::-1])) > 0.8
+    flipped = np.stack([1 - x1, y0, 1 - x0, y1], axis=1)
+    assert mean_iou(flipped, find(learned, images[:, :, ::-1])) > 0.8

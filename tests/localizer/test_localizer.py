@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from tiny_backbone import tiny_backbone
 
-from keras_localize import Localization, build_localizer, cache_features
+from keras_localize import Localization, build_localizer
 from keras_localize.boxes import iou, to_square
 
 NAMES = {
@@ -65,7 +65,7 @@ def test_an_image_without_a_box_trains_and_counts_the_label_alone(backbone, batc
     scores = evaluate(localizer, batch)
     garbage = {**y, "box": np.where(w["box"][:, None] > 0, y["box"], 0.9)}
     assert evaluate(localizer, (x, garbage, w)) == pytest.approx(scores)
-    # An independent count over the six pictures that have a box.
+    # An independent count over the six images that have a box.
     outputs = localizer.predict(x, verbose=0)
     found = keras.ops.convert_to_numpy(iou(y["box"][2:], outputs["box"][2:]))
     assert scores["box_iou"] == pytest.approx(found.mean(), abs=1e-5)
@@ -212,7 +212,7 @@ def test_unfreeze_trains_what_it_says(backbone, batch):
     localizer = build_localizer(backbone, 3)
     heads = len(localizer.trainable_variables)
     localizer.unfreeze("conv_2")
-    # conv_2 and inside_2, kernel and bias each; no batch normalisation
+    # conv_2 and inside_2, kernel and bias each; no batch normalization
     assert len(localizer.trainable_variables) == heads + 4
     localizer.compile(run_eagerly=EAGER)
     statistics = backbone.get_layer("norm_2").moving_mean
@@ -234,9 +234,9 @@ def test_the_label_looks_inside_the_box(backbone, batch):
     look = keras.Model(localizer.inputs, [localizer.head.output, pooled])
     box, vector = look.predict(batch[0], verbose=0)
     features = localizer.split()[0].predict(batch[0], verbose=0)[-1]
-    places, channels = features.shape[2:]
-    low, high = box[:, None, :2] * places, box[:, None, 2:] * places
-    at = np.arange(places)[:, None]
+    locations, channels = features.shape[2:]
+    low, high = box[:, None, :2] * locations, box[:, None, 2:] * locations
+    at = np.arange(locations)[:, None]
     share = (np.minimum(high, at + 1) - np.maximum(low, at)).clip(0, 1)
     inside = np.einsum("bi,bj,bijc->bc", share[..., 1], share[..., 0], features)
     inside /= share.sum(1).prod(1)[:, None]
@@ -293,10 +293,10 @@ def constant_localizer(backbone):
 
 def test_boxes_come_back_to_original_pixels(constant_localizer, rng, tmp_path):
     sizes = [(60, 120), (120, 60), (31, 77), (500, 3)]
-    pictures = [rng.integers(0, 256, (*s, 3)).astype("uint8") for s in sizes]
-    path = tmp_path / "picture.png"
-    Image.fromarray(pictures[1]).save(path)
-    given = [pictures[0], path, str(path), Image.fromarray(pictures[2]), pictures[3]]
+    images = [rng.integers(0, 256, (*s, 3)).astype("uint8") for s in sizes]
+    path = tmp_path / "image.png"
+    Image.fromarray(images[1]).save(path)
+    given = [images[0], path, str(path), Image.fromarray(images[2]), images[3]]
     found = constant_localizer.localize(given, batch_size=2)
     assert len(found) == 5 and all(isinstance(f, Localization) for f in found)
     assert found[1] == found[2]
@@ -315,11 +315,11 @@ def test_boxes_come_back_to_original_pixels(constant_localizer, rng, tmp_path):
 
 
 def test_localize_inverts_the_square_exactly(constant_localizer, rng):
-    picture = rng.integers(0, 256, (45, 83, 3)).astype("uint8")
-    box = np.array([constant_localizer.localize(picture)[0].box])
+    image = rng.integers(0, 256, (45, 83, 3)).astype("uint8")
+    box = np.array([constant_localizer.localize(image)[0].box])
     square = to_square(box, (45, 83), 32, "xyxy")
     square = keras.ops.convert_to_numpy(square) / 32
-    # Vertically the box was cut at the picture's border.
+    # Vertically the box was cut at the image's border.
     np.testing.assert_allclose(square[0, [0, 2]], [0.25, 0.75], atol=1e-5)
 
 
@@ -334,14 +334,14 @@ def test_label_score_and_name(constant_localizer, batch):
         assert one.quality is None
 
 
-def test_flip_average_of_a_mirrored_picture_is_its_mirror(backbone, batch):
+def test_flip_average_of_a_flipped_image_is_flipped(backbone, batch):
     localizer = build_localizer(backbone, 3)
     localizer.head.prediction.set_weights(
         [np.random.default_rng(0).normal(size=(1, 1, 128, 8)), np.zeros(8)]
     )
     plain = localizer.localize(batch[0], flip_average=True)
-    mirrored = localizer.localize(batch[0][:, :, ::-1], flip_average=True)
-    for one, other in zip(plain, mirrored):
+    flipped = localizer.localize(batch[0][:, :, ::-1], flip_average=True)
+    for one, other in zip(plain, flipped):
         x0, y0, x1, y1 = other.box
         np.testing.assert_allclose(one.box, (32 - x1, y0, 32 - x0, y1), atol=1e-3)
         assert one.score == pytest.approx(other.score, abs=1e-5)
@@ -351,7 +351,7 @@ def test_nothing_in_nothing_out_and_bad_input(constant_localizer, tmp_path):
     assert constant_localizer.localize([]) == []
     with pytest.raises(ValueError, match="batch_size=0"):
         constant_localizer.localize([], batch_size=0)
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(ValueError, match=r"text\.jpg"):
         constant_localizer.localize([tmp_path / "text.jpg"])
     with pytest.raises(ValueError, match=r"missing\.jpg"):
@@ -397,45 +397,3 @@ def test_a_head_of_ones_own(backbone, batch):
     localizer = build_localizer(backbone, 3, head=mine, feature_layers="block_2")
     localizer.compile(run_eagerly=EAGER)
     assert set(fit(localizer, batch)) == NAMES
-
-
-# --- features, once ---
-
-
-@pytest.mark.parametrize("kind", ["to_tf_data", "to_pydataset"])
-def test_cached_features_are_those_of_each_picture_and_its_mirror(backbone, kind):
-    from keras_localize import make_synthetic
-
-    data = make_synthetic(5, min_side=32, max_side=48)
-    localizer = build_localizer(backbone, 4)
-    features, heads = localizer.split()
-    batches = getattr(data, kind)(32, batch_size=2)
-    maps, targets, weights = cache_features(features, batches, verbose=0)
-    assert [x.shape for x in maps] == [
-        (10, 16, 16, 8),
-        (10, 8, 8, 12),
-        (10, 4, 4, 16),
-    ]
-    assert targets["box"].shape == (10, 4) and weights["box"].shape == (10,)
-    # Every box has its mirror image, and what the heads see is what the model sees.
-    x0, y0, x1, y1 = targets["box"].T
-    mirror = np.stack([1 - x1, y0, 1 - x0, y1], axis=1)
-    for box in mirror:
-        assert np.abs(targets["box"] - box).max(axis=1).min() < 1e-6
-    images = (
-        np.concatenate([np.asarray(batches[i][0]) for i in range(3)])
-        if (kind == "to_pydataset")
-        else np.concatenate([np.asarray(x) for x, _, _ in batches])
-    )
-    plain, _, _ = cache_features(features, batches, mirror=False, verbose=0)
-    expected = features.predict(images, verbose=0)
-    for got, want in zip(plain, expected):
-        np.testing.assert_allclose(got.astype("float32"), want, rtol=1e-3, atol=1e-3)
-    heads.compile(run_eagerly=EAGER)
-    heads.fit(maps, targets, sample_weight=weights, verbose=0)
-
-
-def test_no_batch_is_an_error(backbone):
-    features, _ = build_localizer(backbone, 4).split()
-    with pytest.raises(ValueError, match="batches"):
-        cache_features(features, [], verbose=0)

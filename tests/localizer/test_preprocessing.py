@@ -67,7 +67,7 @@ def test_what_is_missing_without_the_models_own_scaling(name, rng):
     images = rng.uniform(0, 255, (2, 8, 8, 3)).astype("float32")
     got = keras.ops.convert_to_numpy(layer(images))
     np.testing.assert_allclose(got, MISSING[name](images), atol=2e-5)
-    # Built with it, the model bears the same name and gets nothing.
+    # Built with it, the model has the same name and gets no layer.
     assert preprocessing_for(named(name, keras.layers.Rescaling(1 / 255))) == (
         None,
         True,

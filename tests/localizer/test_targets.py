@@ -1,4 +1,4 @@
-"""A target that cannot be learned is refused, or heard where it cannot be seen."""
+"""Targets: bad arrays are refused; a bad label in a stream makes its loss NaN."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ def boxes(row, *values):
         ({"box": np.zeros((4, 2, 4))}, 3, r"one box per image.*\(4, 2, 4\)"),
     ],
 )
-def test_what_is_refused(targets, classes, message):
+def test_bad_targets_are_refused(targets, classes, message):
     with pytest.raises(ValueError, match=message):
         check_targets(targets, None, classes)
 
@@ -50,11 +50,11 @@ def test_what_is_refused(targets, classes, message):
         ({"box": boxes(0, -1, -1, -1, 500)}, {"box": np.array([0, 1, 1, 1])}, 3),
     ],
 )
-def test_what_passes(targets, weight, classes):
+def test_good_targets_are_accepted(targets, weight, classes):
     check_targets(targets, weight, classes)
 
 
-def test_fit_and_evaluate_look_before_they_start(batch):
+def test_fit_and_evaluate_check_before_they_start(batch):
     localizer = build_localizer(tiny_backbone(), 3)
     localizer.compile()
     x, y, w = batch
@@ -84,7 +84,7 @@ class Stream(keras.utils.PyDataset):
         return self.batch
 
 
-def test_in_a_stream_a_wrong_label_is_heard_and_spoils_no_weight(batch):
+def test_a_wrong_label_in_a_stream_is_nan_and_changes_no_weight(batch):
     localizer = build_localizer(tiny_backbone(), 3)
     localizer.compile()  # compiled: the check must live in the graph
     x, y, w = batch
