@@ -7,33 +7,31 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["replacing"]
+__all__ = ["locked", "replacing"]
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Gives a path to write to; its content replaces `path` if no error occurs.
 
-        What is written, a file or a folder, has the name of `path` and lies in a
-        temporary folder beside it, so that the final move stays in one file system. Files
-        written next to it in that folder are moved too: some formats consist of several.
+    What is written, a file or a folder, has the name of `path` and lies in a
+    temporary folder beside it, so that the final move stays in one file system. Files
+    written next to it in that folder are moved too: some formats consist of several.
 
-        Args:
-            path: the file or folder to create or replace. Missing parents are created.
+    Args:
+        path: the file or folder to create or replace. Missing parents are created.
 
-        Raises:
-            OSError: where it cannot be written; `path` is as it was before.
+    Raises:
+        OSError: where it cannot be written; `path` is as it was before.
 
-        Example:
+    Example:
 
-        >>> from pathlib import Path
-
-    __all__ = ["replacing"]
-        >>> from keras_localize.files import replacing
-        >>> with replacing("runs/report.txt") as unfinished:
-        ...     _ = unfinished.write_text("done")
-        >>> Path("runs/report.txt").read_text()
-        'done'
+    >>> from pathlib import Path
+    >>> from keras_localize.files import replacing
+    >>> with replacing("runs/report.txt") as unfinished:
+    ...     _ = unfinished.write_text("done")
+    >>> Path("runs/report.txt").read_text()
+    'done'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """ONNX, for onnxruntime on servers and in browsers."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def write_onnx(
         path: the file.
         notes: the metadata; in the file's `metadata_props`.
     """
-    import onnx
+    onnx: Any = importlib.import_module("onnx")  # it has no types
 
     if keras.backend.backend() == "torch":
         _export_torch(model, path)
@@ -44,7 +45,7 @@ def _export_torch(model: SquareModel | ImageModel, path: Path) -> None:
     import torch
 
     # `Model.export` falls back to tracing where an axis is open, which fixes it.
-    program = torch.onnx.export(torch_program(model), verbose=False)
+    program: Any = torch.onnx.export(torch_program(model), verbose=False)
     program.save(str(path), external_data=False)
 
 

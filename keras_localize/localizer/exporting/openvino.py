@@ -1,7 +1,9 @@
 """OpenVINO: an `.xml` file and a `.bin` file beside it."""
 
+import importlib
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -18,7 +20,7 @@ def write_openvino(model: SquareModel, path: Path, notes: dict[str, str]) -> Non
         path: the `.xml` file.
         notes: the metadata; in OpenVINO's `rt_info` under "keras_localize".
     """
-    import openvino
+    openvino: Any = importlib.import_module("openvino")  # it has no types
 
     with tempfile.TemporaryDirectory() as folder:
         if keras.backend.backend() == "torch":
@@ -39,7 +41,7 @@ def write_openvino(model: SquareModel, path: Path, notes: dict[str, str]) -> Non
         openvino.save_model(converted, path, compress_to_fp16=False)
 
 
-def _name(converted, model: SquareModel) -> None:
+def _name(converted: Any, model: SquareModel) -> None:
     for node, spec in zip(converted.inputs, input_signature(model)):
         node.get_node().set_friendly_name(spec.name)
         node.get_tensor().set_names({spec.name})
@@ -49,7 +51,6 @@ def _name(converted, model: SquareModel) -> None:
     converted.validate_nodes_and_infer_types()
 
 
-def _partial_shape(shape):
-    from openvino import PartialShape
-
-    return PartialShape([-1 if side is None else side for side in shape])
+def _partial_shape(shape: Any) -> Any:
+    openvino: Any = importlib.import_module("openvino")
+    return openvino.PartialShape([-1 if side is None else side for side in shape])
