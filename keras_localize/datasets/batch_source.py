@@ -66,7 +66,8 @@ class BatchSource(Records):
 
         Returns:
             A `tf.data.Dataset` of `(images, targets, weights)`, the latter two dicts
-            of the same names. Images are (B, size, size, 3) RGB in [0, 255], uint8,
+            of the same names, with the attribute `class_names`: `Localizer.fit`
+            and `evaluate` compare them with the model's. Images are (B, size, size, 3) RGB in [0, 255], uint8,
             or float32 with `augment`. `"label"`: (B,) int32, 0 where there is no
             object; `"box"`: (B, 4) float32 `rel_xyxy` of the square, zeros where
             there is none; `"presence"`: (B, 1) float32, 1 or 0. The weights are (B,)
@@ -85,20 +86,22 @@ class BatchSource(Records):
         >>> tuple(images.shape), tuple(targets["box"].shape), weights["box"].shape[0]
         ((4, 32, 32, 3), (4, 4), 4)
         """
-        return tf_dataset(
-            Batches(
-                self,
-                size,
-                batch_size,
-                shuffle=shuffle,
-                augment=augment,
-                cache=cache,
-                class_weight=class_weight,
-                seed=seed,
-                drop_remainder=drop_remainder,
-                targets=targets,
-            )
+        batches = Batches(
+            self,
+            size,
+            batch_size,
+            shuffle=shuffle,
+            augment=augment,
+            cache=cache,
+            class_weight=class_weight,
+            seed=seed,
+            drop_remainder=drop_remainder,
+            targets=targets,
         )
+        dataset = tf_dataset(batches)
+        # As Keras's own `image_dataset_from_directory` does.
+        dataset.class_names = list(batches.class_names)
+        return dataset
 
     def to_pydataset(
         self,

@@ -62,6 +62,7 @@ class Batches:
         drop_remainder: bool = False,
         targets: Targets = None,
     ):
+        self.class_names = dataset.class_names
         self.size = check_positive_int(size, "size")
         self.batch_size = check_positive_int(batch_size, "batch_size")
         self.shuffle = shuffle

@@ -45,6 +45,7 @@ class BatchDataset(keras.utils.PyDataset):
     ):
         super().__init__(workers=1)
         self.batches = batches
+        self.class_names = list(batches.class_names)
         self.epoch = 0
         self._worker_count = cores() if workers is None else workers
         self._use_processes = use_multiprocessing

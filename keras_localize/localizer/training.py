@@ -31,6 +31,7 @@ class LocalizationModel(keras.Model):
     _automatic = False  # whether `compile` chose the optimizer
     # Names of logged values that rise as the model improves.
     _rising: tuple[str, ...] = ()
+    class_names: tuple[str, ...] | None = None
 
     def compile(
         self,
@@ -96,13 +97,18 @@ class LocalizationModel(keras.Model):
 
         Raises:
             ValueError: for class ids out of range and boxes that are not `rel_xyxy`,
-                in `y` or `validation_data`. Datasets are streams and not checked:
-                there an id out of range makes the label's loss NaN.
+                in `y` or `validation_data`. Batches of a dataset are not checked:
+                there an id out of range makes the label's loss NaN. But where they
+                say their `class_names`, as those of `LocalizationDataset` do, ids
+                that mean other classes than the model's are refused.
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         self._check_targets(given.get("y"), given.get("sample_weight"))
+        self._check_class_names(given.get("x"), "x")
         if isinstance(given.get("validation_data"), (tuple, list)):
             self._check_targets(*given["validation_data"][1:])
+        else:
+            self._check_class_names(given.get("validation_data"), "validation_data")
         callbacks: Any = given.get("callbacks")
         own = [OneCycle(given.get("initial_epoch", 0))] if self._automatic else []
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -119,6 +125,7 @@ class LocalizationModel(keras.Model):
         """`keras.Model.evaluate`, after the check of the targets that `fit` makes."""
         given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
         self._check_targets(given.get("y"), given.get("sample_weight"))
+        self._check_class_names(given.get("x"), "x")
         options = given.pop("kwargs", {})
         return super().evaluate(**given, **options)
 
@@ -183,6 +190,18 @@ class LocalizationModel(keras.Model):
         if targets is not None:
             matched = match_targets(targets, sample_weight, self._targets())
             check_targets(*matched, self._count_classes())
+
+    def _check_class_names(self, data: Any, argument: str) -> None:
+        """Refuses batches whose class ids mean other classes than the model's."""
+        own, given = self.class_names, getattr(data, "class_names", None)
+        if "label" not in self._targets() or own is None or given is None:
+            return
+        if tuple(given) != tuple(own[: len(given)]):
+            raise ValueError(
+                f"`{argument}` must have the model's classes in the same order: "
+                f"{', '.join(own)} (LocalizationDataset.with_class_names gives them "
+                f"this order). Received: {', '.join(given)}"
+            )
 
     def _set_modes(self, callbacks: list[keras.callbacks.Callback]) -> None:
         """Tells callbacks of Keras the direction of metrics that it does not know."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny_backbone import tiny_backbone
 
-from keras_localize import build_localizer
+from keras_localize import build_localizer, make_synthetic
 from keras_localize.localizer.label_loss import LabelCrossentropy
 from keras_localize.localizer.targets import check_targets
 
@@ -101,3 +101,30 @@ def test_only_the_wrong_label_is_nan(classes, ids):
     values = keras.ops.convert_to_numpy(values)
     expected = np.log(max(classes, 2))
     np.testing.assert_allclose(values, [expected, np.nan, np.nan, expected], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["to_tf_data", "to_pydataset"])
+def test_batches_of_other_classes_are_refused(kind):
+    train = make_synthetic(8, num_classes=3)
+    disc, square, ring = train.class_names
+    other = train.with_class_names([square, disc, ring])
+    localizer = build_localizer(tiny_backbone(), 3, class_names=train.class_names)
+    localizer.compile()
+
+    def batches(data):
+        return getattr(data, kind)(32, 4)
+
+    message = f"same order: {disc}, {square}, {ring}.*Received: {square}, {disc}"
+    for call in (
+        lambda: localizer.fit(batches(other), verbose=0),
+        lambda: localizer.fit(batches(train), validation_data=batches(other)),
+        lambda: localizer.evaluate(batches(other), verbose=0),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    # The same classes, in the model's order again.
+    same = other.with_class_names(train.class_names)
+    scores = localizer.evaluate(batches(same), verbose=0, return_dict=True)
+    assert scores == pytest.approx(
+        localizer.evaluate(batches(train), verbose=0, return_dict=True)
+    )
