@@ -164,7 +164,7 @@ class _Folder:
 
 def _fingerprint(images: Sequence[str | np.ndarray], size: int) -> str:
     path = "pillow" if fast_jpeg.packages() is None else "fast_jpeg"
-    digest = hashlib.sha256(f"letterbox 2 {path} {size}".encode())
+    digest = hashlib.sha256(f"letterbox 3 {path} {size}".encode())
     for image in images:
         if isinstance(image, np.ndarray):
             digest.update(repr(image.shape).encode())
