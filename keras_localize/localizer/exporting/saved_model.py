@@ -11,7 +11,7 @@ from keras import ops
 from keras_localize.layers.pad_to_square import PadToSquare
 from keras_localize.localizer.exporting.metadata import FILE_NAME
 from keras_localize.localizer.exporting.serving import ImageModel, ServingModel
-from keras_localize.localizer.exporting.signature import input_signature
+from keras_localize.localizer.exporting.signature import inputs_of
 from keras_localize.types import Tensor
 
 
@@ -30,11 +30,10 @@ def write_saved_model(model: ServingModel, path: Path, notes: dict[str, str]) ->
         # The same map, many times faster where images are large.
         model.letterbox = _letterbox
     specs = [
-        tf.TensorSpec(one.shape, one.dtype, name=one.name)
-        for one in input_signature(model)
+        tf.TensorSpec(one.shape, one.dtype, name=one.name) for one in inputs_of(model)
     ]
     squares = tf.TensorSpec(localizer.inputs[0].shape, "float32", name="squares")
-    archive = keras.export.ExportArchive()
+    archive: Any = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", _checked(model.__call__, specs), specs)
     squares_fn = _checked(lambda x: localizer(x), [squares])
