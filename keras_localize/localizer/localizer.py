@@ -166,7 +166,13 @@ class Localizer(Localizes, LocalizationModel):
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer.trainable = False
 
-    def quantize(self, mode: str | None = None, **options: Any) -> None:
+    def quantize(
+        self,
+        mode: str | None = None,
+        config: Any = None,
+        filters: str | list[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Quantizes the dense layers, as `keras.Model.quantize` does.
 
         A quantized localizer saves and loads as any other. Keras quantizes no
@@ -174,11 +180,16 @@ class Localizer(Localizes, LocalizationModel):
 
         Args:
             mode: `"int8"`, `"int4"` or `"float8"`.
-            **options: other arguments of `keras.Model.quantize`.
+            config: as in `keras.Model.quantize`.
+            filters: only layers whose name matches this regular expression, or one
+                of a list of them.
+            **kwargs: as in `keras.Model.quantize`.
 
         Raises:
             ValueError: for `filters` that are a function, which no file can hold.
         """
+        options = {"config": config, "filters": filters, **kwargs}
+        options = {name: one for name, one in options.items() if one is not None}
         call = remember(mode, options)
         super().quantize(mode, **options)
         self.quantize_calls = [*self.quantize_calls, call]

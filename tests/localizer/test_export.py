@@ -173,6 +173,29 @@ def test_a_saved_model_takes_batches_of_squares_too(exported, localizer, rng):
         np.testing.assert_allclose(answers[key], value, atol=1e-5)
 
 
+@pytest.mark.parametrize("format", SQUARE)
+def test_a_square_of_another_shape_is_an_error(format, exported):
+    """Never an answer, and never the end of the process."""
+    run = runtimes.load(format, exported(format, image="square"))
+    for shape in ((SIZE, SIZE), (SIZE, SIZE, 1), (SIZE, SIZE, 4), (70, 70, 3)):
+        assert _fails(run, shape, image_size=np.array([30, 40], "int32")), shape
+
+
+@pytest.mark.parametrize("format", ANY)
+def test_an_image_without_three_channels_is_an_error(format, exported):
+    run = runtimes.load(format, exported(format))
+    for shape in ((30, 40), (30, 40, 1), (30, 40, 4), (0, 0, 3)):
+        assert _fails(run, shape), shape
+
+
+def _fails(run, shape, **inputs):
+    try:
+        run(image=np.zeros(shape, "uint8"), **inputs)
+    except Exception:  # each runtime has its own
+        return True
+    return False
+
+
 # --- what is exported, before it is converted ---
 
 

@@ -6,14 +6,12 @@ from typing import Any
 
 import keras
 
-from keras_localize.localizer.exporting.serving import ImageModel, SquareModel
-from keras_localize.localizer.exporting.signature import input_signature
+from keras_localize.localizer.exporting.serving import ServingModel
+from keras_localize.localizer.exporting.signature import input_signature, inputs_of
 from keras_localize.localizer.exporting.torch_program import torch_program
 
 
-def write_onnx(
-    model: SquareModel | ImageModel, path: Path, notes: dict[str, str]
-) -> None:
+def write_onnx(model: ServingModel, path: Path, notes: dict[str, str]) -> None:
     """Writes an ONNX file.
 
     Args:
@@ -33,7 +31,7 @@ def write_onnx(
             verbose=False,
         )
     converted = onnx.load(str(path))
-    names = [spec.name for spec in input_signature(model)]
+    names = [one.name for one in inputs_of(model)]
     _rename(converted.graph, converted.graph.input, names)
     _rename(converted.graph, converted.graph.output, model.answers)
     onnx.helper.set_model_props(converted, notes)
@@ -41,7 +39,7 @@ def write_onnx(
     onnx.save(converted, str(path))
 
 
-def _export_torch(model: SquareModel | ImageModel, path: Path) -> None:
+def _export_torch(model: ServingModel, path: Path) -> None:
     import torch
 
     # `Model.export` falls back to tracing where an axis is open, which fixes it.

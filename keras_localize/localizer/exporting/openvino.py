@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from keras_localize.localizer.exporting.serving import SquareModel
-from keras_localize.localizer.exporting.signature import input_signature
+from keras_localize.localizer.exporting.signature import input_signature, inputs_of
 from keras_localize.localizer.exporting.torch_program import torch_program
 
 
@@ -42,10 +42,10 @@ def write_openvino(model: SquareModel, path: Path, notes: dict[str, str]) -> Non
 
 
 def _name(converted: Any, model: SquareModel) -> None:
-    for node, spec in zip(converted.inputs, input_signature(model)):
-        node.get_node().set_friendly_name(spec.name)
-        node.get_tensor().set_names({spec.name})
-        node.get_node().set_partial_shape(_partial_shape(spec.shape))
+    for node, one in zip(converted.inputs, inputs_of(model)):
+        node.get_node().set_friendly_name(one.name)
+        node.get_tensor().set_names({one.name})
+        node.get_node().set_partial_shape(_partial_shape(one.shape))
     for node, name in zip(converted.outputs, model.answers):
         node.get_tensor().set_names({name})
     converted.validate_nodes_and_infer_types()

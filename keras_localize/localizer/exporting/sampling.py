@@ -4,12 +4,15 @@ These are operations that every runtime has. No operation needs the image's side
 Python numbers, so that exporters can leave them open.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from keras import ops
+import keras
 
 from keras_localize.boxes.square import fit
 from keras_localize.types import Tensor
+
+# Keras does not say what types they give.
+ops: Any = keras.ops
 
 
 class _Axis(NamedTuple):

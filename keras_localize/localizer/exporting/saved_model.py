@@ -1,7 +1,9 @@
 """TensorFlow SavedModel: a folder, for TensorFlow Serving and `tf.saved_model.load`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,7 +11,7 @@ from keras import ops
 from keras_localize.layers.pad_to_square import PadToSquare
 from keras_localize.localizer.exporting.metadata import FILE_NAME
 from keras_localize.localizer.exporting.serving import ImageModel, ServingModel
-from keras_localize.localizer.exporting.signature import input_signature
+from keras_localize.localizer.exporting.signature import inputs_of
 from keras_localize.types import Tensor
 
 
@@ -28,20 +30,36 @@ def write_saved_model(model: ServingModel, path: Path, notes: dict[str, str]) ->
         # The same map, many times faster where images are large.
         model.letterbox = _letterbox
     specs = [
-        tf.TensorSpec(one.shape, one.dtype, name=one.name)
-        for one in input_signature(model)
+        tf.TensorSpec(one.shape, one.dtype, name=one.name) for one in inputs_of(model)
     ]
     squares = tf.TensorSpec(localizer.inputs[0].shape, "float32", name="squares")
-    archive = keras.export.ExportArchive()
+    archive: Any = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", model.__call__, specs)
-    archive.add_endpoint("serve_squares", lambda x: localizer(x), [squares])
+    archive.add_endpoint("serve", _checked(model.__call__, specs), specs)
+    squares_fn = _checked(lambda x: localizer(x), [squares])
+    archive.add_endpoint("serve_squares", squares_fn, [squares])
     archive.write_out(str(path), verbose=False)
     # The folder that TensorFlow leaves to others.
     extra = path / "assets.extra"
     extra.mkdir()
     text = json.dumps(notes, ensure_ascii=False)
     (extra / FILE_NAME).write_text(text, encoding="utf-8")
+
+
+def _checked(function: Callable, specs: list[Any]) -> Callable:
+    """The function of inputs whose shapes TensorFlow checks when it is called.
+
+    A signature that is called by name does not check them, and a convolution of an
+    image without channels ends the process.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    def checked(*inputs):
+        return function(*map(tf.ensure_shape, inputs, [spec.shape for spec in specs]))
+
+    return checked
 
 
 def _letterbox(image: Tensor, size: int) -> Tensor:

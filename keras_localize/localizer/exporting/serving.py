@@ -25,11 +25,13 @@ class ServingModel(keras.Model):
 
     Attributes:
         answers: the names of the outputs, in their order.
+        batched: whether inputs and outputs have a leading axis.
     """
 
-    def __init__(self, localizer: Localizer) -> None:
+    def __init__(self, localizer: Localizer, batched: bool = False) -> None:
         super().__init__(name="serving")
         self.localizer = localizer
+        self.batched = batched
         self.answers = _answer_names(localizer)
         self.built = True  # it has no variables but the localizer's
 
@@ -45,10 +47,6 @@ class SquareModel(ServingModel):
         image: uint8 (size, size, 3), always channels last.
         image_size: int32 (2,), (height, width) of the original image.
     """
-
-    def __init__(self, localizer: Localizer, batched: bool = False) -> None:
-        super().__init__(localizer)
-        self.batched = batched
 
     def call(self, image: Tensor, image_size: Tensor) -> dict[str, Tensor]:
         if not self.batched:

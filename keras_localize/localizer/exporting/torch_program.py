@@ -7,9 +7,9 @@ from typing import Any
 from keras import ops
 
 from keras_localize.localizer.exporting.metadata import FILE_NAME
-from keras_localize.localizer.exporting.serving import ImageModel, SquareModel
+from keras_localize.localizer.exporting.serving import ServingModel, SquareModel
 from keras_localize.localizer.exporting.signature import (
-    input_signature,
+    inputs_of,
     sample_inputs,
 )
 
@@ -25,7 +25,7 @@ def write_torch(model: SquareModel, path: Path, notes: dict[str, str]) -> None:
     written.replace(path)
 
 
-def torch_program(model: SquareModel | ImageModel) -> Any:
+def torch_program(model: ServingModel) -> Any:
     """The model as a `torch.export.ExportedProgram`."""
     import torch
 
@@ -33,8 +33,8 @@ def torch_program(model: SquareModel | ImageModel) -> Any:
     axes = {0: "batch"} if isinstance(model, SquareModel) else {0: "height", 1: "width"}
     axes = {axis: torch.export.Dim(name) for axis, name in axes.items()}
     open_axes = [
-        {axis: axes[axis] for axis, side in enumerate(spec.shape) if side is None}
-        for spec in input_signature(model)
+        {axis: axes[axis] for axis, side in enumerate(one.shape) if side is None}
+        for one in inputs_of(model)
     ]
     model.eval()
     return torch.export.export(
