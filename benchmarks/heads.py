@@ -1,17 +1,17 @@
-"""Box heads and losses compared on the same frozen features of real pictures.
+"""Box heads and losses compared on the same frozen features of real images.
 
     python benchmarks/heads.py --data-dir DIR --designs all --seeds 0 1 --inner
     python benchmarks/heads.py --data-dir DIR --heads spatial flatten pooled \
         --losses box giou diou ciou l1 mse --seeds 0 1 2
 
-The features of each picture, its mirror image and `--views` random views are computed
-once. Every contender trains on the same number of views, two of each picture an epoch.
+The features of each image, of its flip and of `--views` random views are computed once.
+Every head trains on the same number of views, two of each image in an epoch.
 
-`--designs` changes one thing at a time about the head of the library; `--inner` trains
-and judges them inside the training part (three quarters and one), so that choosing
-among them never looks at the validation pictures. Without it the table is that of the
-validation pictures after the last epoch. Prints Markdown: mean over the seeds and half
-their spread, with and without averaging the boxes of the mirrored picture.
+`--designs` changes one thing at a time in the head. `--inner` trains these heads on
+three quarters of the training images and evaluates them on the last quarter, so that
+the choice among them does not use the validation images. Without it they are evaluated
+on the validation images. Prints a table of docs/benchmarks.md: mean over the seeds and
+half their range, with and without averaging the boxes of the flipped image.
 """
 
 import argparse
@@ -33,30 +33,30 @@ LOSSES = {
     "mse": keras.losses.MeanSquaredError,
 }
 
-# What differs from the library's head: three strides, each side its own trust, the
-# finer map averaged, one look around of 3 x 3, 128 units.
+# What differs from the library's head: three strides, an attention for each side, the
+# finer map averaged, one context convolution of 3 x 3, 128 units.
 DESIGNS = {
     "as in the library": {},
-    "one trust for all sides": {"sides": 1},
+    "one attention for all sides": {"sides": 1},
     "strides 16 and 32": {"strides": (16, 32)},
     "stride 32 alone": {"strides": (32,)},
     "finer map by a strided kernel": {"finer": "strided"},
-    "places of stride 8": {"places": 8},
-    "no look around": {"look_around": 0},
-    "two looks, residual": {"look_around": 2},
-    "look around of 5 x 5": {"kernel": 5},
+    "locations of stride 8": {"location_stride": 8},
+    "no context convolution": {"context_convs": 0},
+    "two context convolutions, residual": {"context_convs": 2},
+    "context convolution of 5 x 5": {"kernel": 5},
     "64 units": {"units": 64},
     "256 units": {"units": 256},
     "batch normalisation": {"norm": True},
     "dropout 0.2": {"dropout": 0.2},
     "pooled context added": {"context": True},
     "distances as distributions": {"bins": 17},
-    "mirrored views only": {"views": 0},
+    "flips only": {"views": 0},
 }
 
 
 class Expected(layers.Layer):
-    """Logits of trust and distances, (B, H, W, sides + 4 or 4 * bins), to boxes."""
+    """Logits of attention and distances, (B, H, W, sides + 4 or 4 * bins), to boxes."""
 
     def __init__(self, sides, bins, **kwargs):
         super().__init__(**kwargs)
@@ -65,23 +65,23 @@ class Expected(layers.Layer):
     def call(self, raw):
         height, width, channels = raw.shape[1:]
         raw = ops.reshape(raw, (-1, height * width, channels))
-        trust = ops.softmax(raw[..., : self.sides], axis=1)
-        reach = raw[..., self.sides :]
+        attention = ops.softmax(raw[..., : self.sides], axis=1)
+        distance = raw[..., self.sides :]
         if self.bins:  # Generalized Focal Loss, arXiv 2006.04388
             at = np.linspace(0, 1, self.bins, dtype="float32")
-            logits = ops.reshape(reach, (-1, height * width, 4, self.bins))
+            logits = ops.reshape(distance, (-1, height * width, 4, self.bins))
             start = ops.convert_to_tensor(-8 * np.abs(at - 0.18))
             at = ops.convert_to_tensor(at)
-            reach = ops.sum(ops.softmax(logits + start) * at, axis=-1)
+            distance = ops.sum(ops.softmax(logits + start) * at, axis=-1)
         else:
-            reach = 0.18 * ops.softplus(reach + 0.54)
+            distance = 0.18 * ops.softplus(distance + 0.54)
         x, y = np.meshgrid(
             (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
         )
         centers = np.stack([x, y, x, y], axis=-1).reshape(-1, 4).astype("float32")
         sign = ops.convert_to_tensor([-1.0, -1.0, 1.0, 1.0])
-        sides = ops.convert_to_tensor(centers) + sign * reach
-        return ops.sum(trust * sides, axis=1)
+        sides = ops.convert_to_tensor(centers) + sign * distance
+        return ops.sum(attention * sides, axis=1)
 
 
 def design(
@@ -89,8 +89,8 @@ def design(
     strides=(8, 16, 32),
     sides=4,
     finer="averaged",
-    places=16,
-    look_around=1,
+    location_stride=16,
+    context_convs=1,
     kernel=3,
     units=128,
     norm=False,
@@ -100,15 +100,15 @@ def design(
 ):
     """One head as a graph: the maps of strides 8, 16, 32 to boxes."""
     chosen = {s: x for s, x in zip((8, 16, 32), maps) if s in strides}
-    places = max(min(places, max(chosen)), min(chosen))
-    side = chosen[places].shape[1]
+    location_stride = max(min(location_stride, max(chosen)), min(chosen))
+    side = chosen[location_stride].shape[1]
     total = 0
     for stride, x in chosen.items():
-        step = max(places // stride, 1)
+        step = max(location_stride // stride, 1)
         if finer == "averaged" and step > 1:
             x, step = layers.AveragePooling2D(step)(x), 1
         x = layers.Conv2D(units, step, step)(x)
-        if stride > places:
+        if stride > location_stride:
             x = ops.image.resize(x, (side, side), "bilinear")
         total = total + x
     if context:
@@ -120,10 +120,10 @@ def design(
         return layers.ReLU()(x)
 
     x = activated(total)
-    for _ in range(look_around):
+    for _ in range(context_convs):
         y = layers.Dropout(dropout)(x) if dropout else x
         y = activated(layers.SeparableConv2D(units, kernel, padding="same")(y))
-        x = x + y if look_around > 1 else y
+        x = x + y if context_convs > 1 else y
     start = keras.initializers.RandomNormal(stddev=0.01)
     point = layers.Conv2D(sides + 4 * (bins or 1), 1, kernel_initializer=start)
     return Expected(sides, bins)(point(x))
@@ -143,14 +143,14 @@ def main():
     seen = views_of(features, train, args.views, args)
     unseen = views_of(features, validation, 0, args)
 
-    contenders = {}
+    candidates = {}
     for head in args.heads:
         for loss in args.losses:
 
             def build(maps, head=head):
                 return kl.LocalizationHead(head, name="box")(maps)
 
-            contenders[f"{head} | {loss}"] = build, loss, args.views
+            candidates[f"{head} | {loss}"] = build, loss, args.views
     for name in DESIGNS if "all" in args.designs else args.designs:
         options = dict(DESIGNS[name])
         views = options.pop("views", args.views)
@@ -158,12 +158,12 @@ def main():
         def build(maps, options=options):
             return design(maps, **options)
 
-        contenders[f"{name} | {args.losses[0]}"] = build, args.losses[0], views
+        candidates[f"{name} | {args.losses[0]}"] = build, args.losses[0], views
 
     columns = ["mean IoU", "at 0.5", "at 0.75", "flip-averaged", "at 0.75"]
     print(f"| head | loss | {' | '.join(columns)} | parameters | seconds |")
     print("|---" * (len(columns) + 4) + "|")
-    for name, (build, loss, views) in contenders.items():
+    for name, (build, loss, views) in candidates.items():
         rows = []
         for seed in args.seeds:
             if args.inner:
@@ -188,17 +188,17 @@ def main():
 
 
 def views_of(features, data, random_views, args):
-    """Per view of all pictures (plain, mirrored, random ones): (maps, boxes)."""
+    """Per view of all images (plain, flipped, random ones): (maps, boxes)."""
     plain = data.to_pydataset(args.image_size)
     maps, targets, _ = kl.cache_features(features, plain, verbose=0)
-    # Each batch is followed by its mirror image.
+    # Each batch is followed by its flip.
     starts = range(0, len(data), 32)
     sizes = [min(32, len(data) - start) for start in starts]
     views = []
-    for mirrored in (0, 1):
+    for flipped in (0, 1):
         rows = np.concatenate(
             [
-                2 * start + mirrored * size + np.arange(size)
+                2 * start + flipped * size + np.arange(size)
                 for start, size in zip(starts, sizes)
             ]
         )
@@ -218,7 +218,7 @@ def make(build, views):
 
 
 def fit(model, loss, views, chosen, random_views, seed, args):
-    """Two views of each picture an epoch, by the recipe of `compile()`."""
+    """Two views of each image in an epoch, trained as by `compile()`."""
     rng = np.random.default_rng(seed)
     count = 2 + random_views
     steps = args.epochs * -(-2 * len(chosen) // 64)
@@ -230,10 +230,10 @@ def fit(model, loss, views, chosen, random_views, seed, args):
     model.compile(optimizer, loss)
     for _ in range(args.epochs):
         view = rng.random((len(chosen), count)).argsort(axis=1)[:, :2].ravel()
-        picture = np.repeat(chosen, 2)
+        image = np.repeat(chosen, 2)
         order = rng.permutation(len(view))
         for start in range(0, len(order), 64):
-            rows = list(zip(view[order[start:][:64]], picture[order[start:][:64]]))
+            rows = list(zip(view[order[start:][:64]], image[order[start:][:64]]))
             maps = [
                 np.stack([views[v][0][i][p] for v, p in rows]).astype("float32")
                 for i in range(len(views[0][0]))
@@ -243,11 +243,11 @@ def fit(model, loss, views, chosen, random_views, seed, args):
 
 
 def judge(model, views, chosen):
-    """Mean IoU and shares, plain and with the mirrored picture's box averaged in."""
-    (plain, true), (mirrored, _) = views[:2]
+    """Mean IoU and shares, plain and with the flipped image's box averaged in."""
+    (plain, true), (flipped, _) = views[:2]
     true = true[chosen]
     box = model.predict([x[chosen] for x in plain], verbose=0)
-    x0, y0, x1, y1 = model.predict([x[chosen] for x in mirrored], verbose=0).T
+    x0, y0, x1, y1 = model.predict([x[chosen] for x in flipped], verbose=0).T
     averaged = (box + np.stack([1 - x1, y0, 1 - x0, y1], axis=1)) / 2
     found = [ops.convert_to_numpy(kl.boxes.iou(true, b)) for b in (box, averaged)]
     one, two = found
@@ -269,8 +269,12 @@ def parse_arguments():
     add("--heads", nargs="*", default=[], choices=["spatial", "pooled", "flatten"])
     add("--losses", nargs="+", default=["box"], choices=LOSSES)
     add("--designs", nargs="*", default=[], choices=[*DESIGNS, "all"])
-    add("--inner", action="store_true", help="judge inside the training part")
-    add("--views", type=int, default=6, help="random views of each picture")
+    add(
+        "--inner",
+        action="store_true",
+        help="train and evaluate inside the training part",
+    )
+    add("--views", type=int, default=6, help="random views of each image")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
     add("--epochs", type=int, default=40)
     add("--rate", type=float, default=2e-3)

@@ -5,8 +5,8 @@
 
 `steps`: a training step of the localizer and of the same backbone under pooled dense
 heads, by turns in one run, medians, frozen and trainable. `cached`: seconds for the
-features of all pictures and their mirror images, and for one epoch of heads on them.
-`iou`: seconds of training until the mean IoU on unseen pictures reaches --until, for
+features of all images and their horizontal flips, and for one epoch of heads on them.
+`iou`: seconds of training until the mean IoU on unseen images reaches --until, for
 the heads on cached features (the pass included; one cycle laid over 20 epochs) and for
 the notebook's head and loss (dense layer on the flattened map, mean squared error, Adam
 1e-3) on the same backbone, both given up after --limit seconds. Prints Markdown.
@@ -53,7 +53,7 @@ def main():
 
 
 class Arrays:
-    """All pictures of a dataset at once, and their boxes."""
+    """All images of a dataset at once, and their boxes."""
 
     def __init__(self, data, args):
         batches = data.to_pydataset(args.image_size, 32)
@@ -73,7 +73,7 @@ def mobilenet(args, weights="imagenet"):
 
 
 class Watch(keras.callbacks.Callback):
-    """Times the epochs and stops at the wanted IoU on unseen pictures, or the limit."""
+    """Times the epochs and stops at the wanted IoU on unseen images, or the limit."""
 
     def __init__(self, inputs, box_of, unseen, args):
         super().__init__()
@@ -98,7 +98,7 @@ def cached(train, unseen, args):
         features, train.to_pydataset(args.image_size, 32), verbose=0
     )
     feature_pass = time.perf_counter() - started
-    yield f"features of {2 * len(train)} pictures", f"{feature_pass:.1f} s"
+    yield f"features of {2 * len(train)} images", f"{feature_pass:.1f} s"
     heads.compile()
     inputs = features.predict(unseen.images, verbose=0)
     watch = Watch(inputs, lambda x: heads.predict(x, verbose=0)["box"], unseen, args)

@@ -5,14 +5,13 @@
     python examples/oxford_pets.py --data-dir DIR --labels species
     python examples/oxford_pets.py --data-dir DIR --recipe notebook
 
-The script follows the exercise: 1. get the data, 2. make squares of the pictures and
-move the boxes along, 3. put two heads on a pretrained network, 4. train, with the IoU
-beside accuracy and MSE, 5. evaluate and look.
+The script follows the exercise: 1. get the data, 2. letterbox the images and move the
+boxes along, 3. put two heads on a pretrained network, 4. train, with the IoU beside
+accuracy and MSE, 5. evaluate, and look at the results.
 """
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -21,15 +20,18 @@ import keras
 import numpy as np
 
 import keras_localize as kl
+from keras_localize.files import replacing
 
+FIGURES = ["mean_iou", "iou_50", "iou_75", "label_accuracy", "species_accuracy"]
+FIGURES += ["quality_error", "quality_correlation"]
 NAMES = "keras.applications name, with :alpha where it has one (MobileNet:0.25)"
 
 
-# --- Parts 1 and 2: pictures, boxes, labels ---------------------------------------
+# --- Parts 1 and 2: images, boxes, labels ---------------------------------------
 
 
 def load_data(args):
-    """Training and validation data; pictures without a box have box weight 0."""
+    """Training and validation data; images without a box have box weight 0."""
     if args.demo:
         count = args.limit or 2400
         data = kl.make_synthetic(count, num_classes=4, seed=args.seed)
@@ -115,13 +117,15 @@ def train_heads(localizer, args, train, validation):
     """Runs the frozen backbone once, then trains the heads on its features."""
     features, heads = localizer.split()
     views = batches(train, args, augment=random_view(args))
-    seen = kl.cache_features(features, views, views=args.views)
-    unseen = kl.cache_features(features, batches(validation, args), mirror=False)
+    train_features = kl.cache_features(features, views, views=args.views)
+    validation_features = kl.cache_features(
+        features, batches(validation, args), mirror=False
+    )
     heads.compile()
     started = time.perf_counter()
     history = heads.fit(
-        kl.FeatureBatches(*seen, seed=args.seed),
-        validation_data=unseen,
+        kl.FeatureBatches(*train_features, seed=args.seed),
+        validation_data=validation_features,
         epochs=args.epochs,
         shuffle=False,  # the batches are shuffled already
         verbose=args.verbose,
@@ -131,36 +135,36 @@ def train_heads(localizer, args, train, validation):
 
 
 def random_view(args):
-    """Each picture mirrored, zoomed, stretched and shifted at random."""
+    """Each image flipped, zoomed, stretched and shifted at random."""
     return kl.RandomSquareView(args.image_size, bounding_box_format="rel_xyxy")
 
 
 def train_whole(localizer, args, train, validation):
-    """Trains a small network from scratch, on pictures as they are."""
-    seen = batches(train, args, shuffle=True, cache="memory")
-    return fit(localizer, seen, validation, args, args.epochs)
+    """Trains a small network from scratch, on images as they are."""
+    squares = batches(train, args, shuffle=True, cache="memory")
+    return fit(localizer, squares, validation, args, args.epochs)
 
 
 def fine_tune(localizer, args, train, validation):
-    """Trains all layers, batch normalisation too, on a new view in every epoch.
+    """Trains all layers, batch normalization too, on a new view in every epoch.
 
-    It learns boxes and forgets breeds. Averaged with the weights from before, the
-    model knows both (WiSE-FT, arXiv 2109.01903).
+    The boxes get better and the breeds worse. The average with the weights from
+    before is good at both (WiSE-FT, arXiv 2109.01903).
     """
     before = localizer.get_weights()
     localizer.unfreeze(batch_normalization=True)
     views = random_view(args)
-    seen = batches(train, args, shuffle=True, cache="memory", augment=views)
-    history = fit(localizer, seen, validation, args, args.fine_tune)
+    squares = batches(train, args, shuffle=True, cache="memory", augment=views)
+    history = fit(localizer, squares, validation, args, args.fine_tune)
     after = localizer.get_weights()
     localizer.set_weights([0.3 * b + 0.7 * a for b, a in zip(before, after)])
     return history
 
 
-def fit(localizer, seen, validation, args, epochs):
+def fit(localizer, squares, validation, args, epochs):
     localizer.compile()
     return localizer.fit(
-        seen,
+        squares,
         validation_data=batches(validation, args, cache="memory"),
         epochs=epochs,
         shuffle=False,  # the batches are shuffled already
@@ -230,98 +234,69 @@ def train_notebook(args, train, validation, weighting):
 # --- Part 5: evaluate and look ----------------------------------------------------
 
 
-def overlap(predicted, true):
-    iou = kl.boxes.iou(predicted["box"], true["box"])
-    return keras.ops.convert_to_numpy(iou)
+def constant_box(train, validation, args):
+    """The mean box of the training images: what every model must beat."""
+    size = args.image_size
+    boxes = kl.boxes.to_square(train.boxes, train.image_sizes, size, "rel_xyxy")
+    mean = keras.ops.convert_to_numpy(boxes)[train.weights > 0].mean(axis=0)
+    outputs = {"box": np.tile(mean, (len(validation), 1))}
+    return kl.decode_predictions(outputs, validation.image_sizes, size)
 
 
-def measure(predicted, true, weights, species=None):
-    """What a recipe is worth: every figure over the validation pictures."""
-    boxed = weights["box"] > 0
-    iou = overlap(predicted, true)[boxed]
-    scores = {
-        "mean_iou": float(np.mean(iou)),
-        "iou_50": float(np.mean(iou >= 0.5)),
-        "iou_75": float(np.mean(iou >= 0.75)),
-        "box_mse": float(np.mean((predicted["box"] - true["box"])[boxed] ** 2)),
-    }
-    if "quality" in predicted:  # can it be believed? Is it of use?
-        quality = predicted["quality"][boxed, 0]
-        trusted = quality >= np.quantile(quality, 0.1)
-        scores["quality_correlation"] = float(np.corrcoef(quality, iou)[0, 1])
-        scores["trusted_iou"] = float(np.mean(iou[trusted]))
-        scores["mean_quality"] = float(np.mean(quality))
-    if "label" in predicted:
-        p = predicted["label"]
-        guess = p.argmax(axis=1) if p.shape[1] > 1 else (p[:, 0] >= 0.5)
-        scores["label_accuracy"] = float(np.mean(guess == true["label"]))
-        if species is not None:  # cat or dog: its breeds' probabilities together
-            guess = (p @ np.eye(species.max() + 1)[species]).argmax(axis=1)
-            right = guess == species[true["label"]]
-            scores["species_accuracy"] = float(np.mean(right))
-    return scores
-
-
-def judged(predicted, true, weights, data):
-    """Per validation picture with a box: its IoU, and what the model expected."""
-    rows = []
-    for i, iou in enumerate(overlap(predicted, true)):
-        if weights["box"][i] > 0:
-            rows.append({"name": data.names[i], "iou": round(float(iou), 4)})
-            if "quality" in predicted:
-                rows[-1]["quality"] = round(float(predicted["quality"][i, 0]), 4)
-    return rows
-
-
-def mirrored_too(model, images, args):
-    """The answers averaged with those for the mirrored pictures."""
-    answers = []
-    for pictures in (images, images[:, :, ::-1]):
-        answers.append(model.predict(pictures, args.batch_size, verbose=0))
-    x0, y0, x1, y1 = answers[1]["box"].T
-    answers[1]["box"] = np.stack([1 - x1, y0, 1 - x0, y1], axis=1)
-    return {key: (answers[0][key] + answers[1][key]) / 2 for key in answers[0]}
-
-
-def looked_again(localizer, data, args):
-    """The answers of two looks at the files, the second one from nearer.
-
-    Of the labels only the best is known: "cat or dog" is that of the best breed.
-    """
-    found = localizer.localize(data.images, args.batch_size, second_look=True)
-    boxes = np.array([one.box for one in found])
-    squared = kl.boxes.to_square(boxes, data.image_sizes, args.image_size)
-    answer = {"box": keras.ops.convert_to_numpy(squared) / args.image_size}
-    answer["label"] = np.eye(localizer.num_classes)[[one.label for one in found]]
-    if localizer.quality:
-        answer["quality"] = np.array([[one.quality] for one in found])
-    return answer
+def predict(model, validation, args):
+    """The answers of any model on squares with the outputs "label" and "box"."""
+    outputs = model.predict(batches(validation, args), verbose=0)
+    return kl.decode_predictions(
+        outputs, validation.image_sizes, args.image_size, validation.class_names
+    )
 
 
 def species_of_breeds(data, args):
-    """Breed id to species id, or None where the labels are no breeds."""
+    """Species of each breed and of each image; None where the labels are no breeds."""
     if args.demo or args.labels != "breed":
         return None
-    species = kl.load_oxford_pets(args.data_dir, labels="species")
-    label_of = dict(zip(species.names, species.labels))
+    options = {"verify": False, "on_error": "skip"}
+    species = kl.load_oxford_pets(args.data_dir, labels="species", **options)
     table = np.zeros(len(data.class_names), int)
-    table[data.labels] = [label_of[name] for name in data.names]
-    return table
+    for name, label in zip(data.names, data.labels):
+        table[label] = species[name].label
+    return species, table
 
 
-def constant_box(train, count, args):
-    """The mean box of the training pictures: what every model must beat."""
-    boxes = kl.boxes.to_square(
-        train.boxes, train.image_sizes, args.image_size, "rel_xyxy"
-    )
-    mean = keras.ops.convert_to_numpy(boxes)[train.weights > 0].mean(axis=0)
-    return {"box": np.tile(mean, (count, 1))}
+def species_accuracy(answers, data, species, table):
+    """Cat or dog: the one whose breeds have the higher probability together."""
+    truth = species[[species.names.index(name) for name in data.names]]
+    grouped = np.eye(2)[table]
+    answers = [
+        answer._replace(label=int(label), class_name=truth.class_names[label])
+        for answer in answers
+        for label in [np.argmax(answer.scores @ grouped)]
+    ]
+    return kl.report_localizations(answers, truth).label_accuracy
+
+
+def figures(answers, data, species=None):
+    """The figures of a report, for the table."""
+    report = kl.report_localizations(answers, data).to_dict()
+    if species and report["label_accuracy"] is not None:
+        report["species_accuracy"] = species_accuracy(answers, data, *species)
+    chosen = {name: report.get(name) for name in FIGURES}
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def per_image(answers, data):
+    """Name, IoU and quality of each image, to study the answers further."""
+    rows = kl.report_localizations(answers, data).per_image
+    return [
+        {"name": row.name, "iou": row.iou, "quality": row.answer.quality}
+        for row in rows
+        if not np.isnan(row.iou)
+    ]
 
 
 def print_table(recipes):
-    columns = ["mean_iou", "iou_50", "iou_75", "box_mse", "label_accuracy"]
-    columns += ["species_accuracy", "quality_correlation", "trusted_iou", "seconds"]
-    columns = [c for c in columns if any(c in scores for scores in recipes.values())]
+    names = [*FIGURES, "seconds"]
+    columns = [c for c in names if any(c in scores for scores in recipes.values())]
     print("\n" + f"{'recipe':38}" + "".join(f"{name:>20}" for name in columns))
     for name, scores in recipes.items():
         cells = [f"{scores[c]:.4f}" if c in scores else "-" for c in columns]
@@ -329,25 +304,19 @@ def print_table(recipes):
 
 
 def save(path, write):
-    """Writes a file beside its place, then moves it there: whole or not at all."""
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    write(unfinished)
-    os.replace(unfinished, path)
+    """Writes a file, whole or not at all."""
+    with replacing(path) as unfinished:
+        write(unfinished)
     print(f"wrote {path}")
 
 
-def write_outputs(output, model, history, predicted, squares, validation, report):
-    """Everything that a reader wants to look at."""
+def write_outputs(output, model, history, answers, validation, report):
+    """The model, its curves, images with predicted and true boxes, all figures."""
     rows = [",".join(["epoch", *history])]
     for epoch, values in enumerate(zip(*history.values())):
         rows.append(",".join([str(epoch), *(f"{v:.6g}" for v in values)]))
-    shown = np.linspace(0, len(squares[0]) - 1, 16).astype(int)
-    figure = kl.plot_localizations(
-        squares[0][shown],
-        {key: value[shown] for key, value in predicted.items()},
-        {key: value[shown] for key, value in squares[1].items()},
-        class_names=validation.class_names,
-    )
+    shown = np.unique(np.linspace(0, len(validation) - 1, 16).astype(int))
+    figure = kl.plot_localizations(validation[shown], [answers[i] for i in shown])
     save(output / "model.keras", model.save)
     save(output / "history.csv", lambda path: path.write_text("\n".join(rows) + "\n"))
     save(output / "curves.png", kl.plot_history(history).savefig)
@@ -356,77 +325,59 @@ def write_outputs(output, model, history, predicted, squares, validation, report
     save(output / "report.json", lambda path: path.write_text(text))
 
 
-def all_batches(data):
-    """All of a dataset's batches as three arrays or dicts of arrays."""
-    rows = (
-        [data[i] for i in range(len(data))] if hasattr(data, "on_epoch_end") else data
-    )
-    rows = [keras.tree.map_structure(np.asarray, row) for row in rows]
-    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *rows)
-
-
 def run(args):
     keras.utils.set_random_seed(args.seed)
     train, validation = load_data(args)
-    print(f"training on {len(train)} pictures, validating on {len(validation)}")
-    squares = all_batches(batches(validation, args))
-    images, true, weights = squares
+    print(f"training on {len(train)} images, validating on {len(validation)}")
     species = species_of_breeds(train, args)
-
     recipes = {
-        "constant box": measure(
-            constant_box(train, len(validation), args), true, weights
-        )
+        "constant box": figures(constant_box(train, validation, args), validation)
     }
 
-    def add(name, model, started, in_two_looks=False):
-        seconds = time.perf_counter() - started
-        predicted = model.predict(images, batch_size=args.batch_size, verbose=0)
-        scores = measure(predicted, true, weights, species)
-        recipes[name] = {**scores, "seconds": seconds}
-        if in_two_looks:
-            for what, answer in (
-                ("mirrored too", mirrored_too(model, images, args)),
-                ("second look", looked_again(model, validation, args)),
-            ):
-                recipes[f"{name}, {what}"] = measure(answer, true, weights, species)
-        return predicted
+    def add(name, answers, started=None):
+        recipes[name] = figures(answers, validation, species)
+        if started is not None:
+            recipes[name]["seconds"] = time.perf_counter() - started
 
     kept = None
     if args.recipe == "notebook":
         for weighting in ("as run", "as stated", "with our BoxLoss"):
             started = time.perf_counter()
             model, history = train_notebook(args, train, validation, weighting)
-            name = f"notebook, {weighting}"
-            predicted = add(name, model, started)
-            kept = kept or (name, model, history, predicted)
+            name, answers = f"notebook, {weighting}", predict(model, validation, args)
+            add(name, answers, started)
+            kept = kept or (name, model, history, answers)
     started = time.perf_counter()
     localizer = make_localizer(args, train.class_names)
-    name, history = "default", {}
+    name, history, answers = "default", {}, []
     for name, train_on in phases(localizer, args):
         more = train_on(localizer, args, train, validation)
         history = {key: history.get(key, []) + more[key] for key in more}
-        predicted = add(name, localizer, started, in_two_looks=True)
-    kept = kept or (name, localizer, history, predicted)
+        answers = localizer.localize(validation, args.batch_size)
+        add(name, answers, started)
+        for option in ("flip_average", "refine"):
+            options = {option: True}
+            refined = localizer.localize(validation, args.batch_size, **options)
+            add(f"{name}, {option}", refined)
+    kept = kept or (name, localizer, history, answers)
 
     print_table(recipes)
-    name, model, history, predicted = kept
+    name, model, history, answers = kept
     report = {
         "recipe": name,
         "settings": vars(args),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
         "counts": {
-            part: {"pictures": len(data), "with_box": int((data.weights > 0).sum())}
+            part: {"images": len(data), "with_box": int((data.weights > 0).sum())}
             for part, data in (("training", train), ("validation", validation))
         },
         "metrics": recipes[name],
         "recipes": recipes,
         "history": history,
-        "pictures": judged(predicted, true, weights, validation),
+        "per_image": per_image(answers, validation),
     }
-    output = Path(args.output)
-    write_outputs(output, model, history, predicted, squares, validation, report)
+    write_outputs(Path(args.output), model, history, answers, validation, report)
 
 
 # --- The command line -------------------------------------------------------------
@@ -437,7 +388,7 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--demo", action="store_true", help="drawn pictures, nothing is downloaded")
+    add("--demo", action="store_true", help="drawn images, nothing is downloaded")
     add("--data-dir", help="folder with images/ and annotations/; else a download")
     add("--labels", choices=["breed", "species"], default="breed")
     add("--backbone", default="MobileNetV2", help=NAMES)
@@ -454,9 +405,9 @@ def parse_arguments():
     add("--quality", action="store_true", help="also predict the IoU of the box")
     add("--image-size", type=positive, help="side of the squares (224; demo: 96)")
     add("--epochs", type=positive, help="epochs of the heads (7; demo: 12)")
-    add("--views", type=positive, default=4, help="random views cached per picture")
+    add("--views", type=positive, default=4, help="random views cached per image")
     add("--batch-size", type=positive, default=32)
-    add("--limit", type=positive, help="use only so many pictures")
+    add("--limit", type=positive, help="use only so many images")
     add("--seed", type=int, default=0)
     add("--output", default="runs/oxford_pets", help="folder for what is written")
     args = parser.parse_args()

@@ -297,8 +297,9 @@ def _names_and_scores(
 def _class_name(index: int, class_names: Sequence[str] | None) -> str | None:
     if index < 0:  # an image without an object
         return None
-    known = class_names is not None and index < len(class_names)
-    return str(class_names[index]) if known else f"class {index}"
+    if class_names is None or index >= len(class_names):
+        return f"class {index}"
+    return str(class_names[index])
 
 
 def _counted(entries: list, argument: str, count: int) -> list:

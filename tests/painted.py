@@ -1,14 +1,14 @@
-"""Pictures with a painted rectangle, and the edges that a reader of pixels finds.
+"""Images with a painted rectangle, and the edges that their pixels show.
 
-The judge of every geometry test: it knows nothing of the map, only where the paint was
-and where it came out.
+Every geometry test compares with these. They know nothing of the map, only where the
+paint was and where it came out.
 """
 
 import numpy as np
 
 
 def painted(rng, height, width, least=3):
-    """A black picture (H, W, 1) with a white rectangle, and its corners (4,)."""
+    """A black image (H, W, 1) with a white rectangle, and its corners (4,)."""
     corners = []
     for side in (width, height):
         extent = rng.integers(min(least, side), side + 1)
@@ -29,7 +29,7 @@ def edges(image):
 
 
 def _crossings(line):
-    # The profile is closed by darkness on both sides: paint may reach the border.
+    # The profile is black beyond the border, since paint may reach it.
     line = np.concatenate([[0.0], line, [0.0]])
     centres = np.arange(len(line)) - 0.5
     bright = np.flatnonzero(line >= 0.5)

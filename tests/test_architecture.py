@@ -19,14 +19,15 @@ SCRIPTS = sorted(
 MAX_LINES = 400
 
 # A part of the package, and the parts that it may import. Any part may import itself.
-GROUND = {"types", "checks", "files", "boxes"}
+GROUND = {"types", "arrays", "checks", "files", "boxes"}
 DATA = {"images", "datasets"}
 MODEL = {"layers", "losses", "metrics", "localizer"}
 MAY_IMPORT = {
     "types": set(),
+    "arrays": set(),
     "checks": {"types"},
     "files": {"types"},
-    "boxes": {"types", "checks"},
+    "boxes": {"types", "arrays", "checks"},
     "images": GROUND,
     "datasets": GROUND | {"images"},
     "layers": GROUND,
@@ -46,6 +47,7 @@ PUBLIC = (
     "keras_localize.boxes",
     "keras_localize.datasets",
     "keras_localize.evaluation",
+    "keras_localize.files",
     "keras_localize.images",
     "keras_localize.layers",
     "keras_localize.losses",
@@ -101,7 +103,9 @@ def dotted(node):
 
 
 def is_private(name):
-    return name.startswith("_") and not name.endswith("__")
+    # A NamedTuple's methods are public in spite of their underscore.
+    public = name.endswith("__") or name in ("_asdict", "_replace")
+    return name.startswith("_") and not public
 
 
 IMPORTS = {name: sorted({*own_imports(tree)}) for name, tree in TREES.items()}

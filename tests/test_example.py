@@ -1,4 +1,4 @@
-"""The exercise's script, run as a user runs it, on few and small pictures."""
+"""The exercise's script, run as a user runs it, on few and small images."""
 
 import json
 import runpy
@@ -78,12 +78,12 @@ def test_demo(run):
     output, printed = run("--demo", "--limit", 20, "--epochs", 2, "--image-size", 32)
     assert {path.name for path in output.iterdir()} == FILES
     report = json.loads((output / "report.json").read_text())
-    assert report["counts"]["training"] == {"pictures": 20, "with_box": 20}
+    assert report["counts"]["training"] == {"images": 20, "with_box": 20}
     assert set(report["recipes"]) == {
         "constant box",
         "default",
-        "default, mirrored too",
-        "default, second look",
+        "default, flip_average",
+        "default, refine",
     }
     assert report["recipes"]["constant box"]["mean_iou"] <= 0.4
     assert report["metrics"] == report["recipes"]["default"]
@@ -94,8 +94,8 @@ def test_demo(run):
         rows[0].split(",")
     )
     for name in ("curves.png", "predictions.png"):
-        with Image.open(output / name) as picture:
-            assert picture.size[0] > 500
+        with Image.open(output / name) as image:
+            assert image.size[0] > 500
     model = keras.models.load_model(output / "model.keras")
     assert isinstance(model, Localizer)
     scores = model.localize(make_synthetic(2).images)
@@ -113,10 +113,10 @@ def test_pretrained_features_then_fine_tuning(run, pets, eager):
     arguments = ["--data-dir", pets, "--labels", "species", "--image-size", 32]
     arguments += ["--backbone", "MobileNet:0.25", "--weights", weights, "--epochs", 2]
     output, printed = run(*arguments, "--fine-tune", 1, "--batch-size", 8)
-    assert "1 without" in printed  # the picture without a box is counted
+    assert "1 without" in printed  # the image without a box is counted
     report = json.loads((output / "report.json").read_text())
     counts = report["counts"]
-    assert counts["training"]["pictures"] + counts["validation"]["pictures"] == 20
+    assert counts["training"]["images"] + counts["validation"]["images"] == 20
     assert counts["training"]["with_box"] + counts["validation"]["with_box"] == 19
     assert len(report["history"]["val_box_iou"]) == 3
 
@@ -124,7 +124,7 @@ def test_pretrained_features_then_fine_tuning(run, pets, eager):
 def test_fine_tuning_keeps_part_of_what_was_known():
     example = runpy.run_path(str(SCRIPT), run_name="example")
 
-    def fit(localizer, seen, validation, args, epochs):
+    def fit(localizer, squares, validation, args, epochs):
         localizer.set_weights([weights + 1 for weights in localizer.get_weights()])
         return {"epochs": [epochs]}
 
@@ -154,8 +154,8 @@ def test_notebook_recipe(run, pets, eager):
         "notebook, as stated",
         "notebook, with our BoxLoss",
         "default",
-        "default, mirrored too",
-        "default, second look",
+        "default, flip_average",
+        "default, refine",
     }
     assert report["recipe"] == "notebook, as run"
 

@@ -91,11 +91,11 @@ def test_a_perfect_box_costs_nothing_and_has_no_slope(cls, shape, rng):
 
 
 def test_an_inverted_side_costs_twice_its_length_in_the_enclosure():
-    # The mirror image of the truth is perfect but for its order: 2 for each side.
+    # The truth with swapped corners differs in its order alone: 2 for each side.
     for cls in OVERLAP_LOSSES:
         loss = cls("xyxy", reduction=None)
-        mirrored = [[1, 1, 0, 0], [1, 0, 0, 1], [0, 1, 1, 0]]
-        assert per_box(loss, [B] * 3, mirrored).tolist() == [4, 2, 2]
+        swapped = [[1, 1, 0, 0], [1, 0, 0, 1], [0, 1, 1, 0]]
+        assert per_box(loss, [B] * 3, swapped).tolist() == [4, 2, 2]
         # Half as wide and inverted, at the same centre: IoU 0.5, 2 * 0.5 on top.
         half = per_box(loss, [B], [[0.75, 0, 0.25, 1]])
         upright = per_box(loss, [B], [[0.25, 0, 0.75, 1]])
@@ -109,7 +109,7 @@ def test_the_gradient_straightens_inverted_boxes(cls, rng):
     loss = cls(reduction=None)
     value, gradient = value_and_gradient(lambda y: loss(y_true, y), y_pred)
     assert (value > 0).all()
-    # A step downhill draws the corners of each side past each other.
+    # A step downhill moves the corners of each side towards each other.
     assert (gradient[:, 2:] - gradient[:, :2] < 0).all()
 
 
@@ -220,7 +220,7 @@ def test_the_largest_coordinates_disagree_and_l1_is_bounded():
         assert (gradient < 0).all()  # downhill is still towards the truth
 
 
-@pytest.mark.parametrize("start", ["inverted", "mirrored", "disjoint", "point", "zero"])
+@pytest.mark.parametrize("start", ["inverted", "swapped", "disjoint", "point", "zero"])
 @pytest.mark.parametrize("cls", [GIoULoss, DIoULoss, CIoULoss, BoxLoss])
 def test_fits_from_a_bad_start(cls, start, rng, fitted):
     iou, upright = fitted(cls)[start]
@@ -250,7 +250,7 @@ def _fit(cls, n=STARTS, steps=700):
     orders = np.array([[2, 3, 0, 1], [2, 1, 0, 3], [0, 3, 2, 1]])
     starts = {
         "inverted": np.take_along_axis(other, orders[which[:, 0]], -1),
-        "mirrored": truth[:, [2, 3, 0, 1]],
+        "swapped": truth[:, [2, 3, 0, 1]],
         "disjoint": truth + np.array([0.7, 0, 0.7, 0]),
         "point": other[:, [0, 1, 0, 1]],
         "zero": truth * 0,

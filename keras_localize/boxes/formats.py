@@ -6,7 +6,7 @@ serves tensors, symbolic tensors, host arrays and `tf.data`.
 """
 
 from collections.abc import Iterable
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, cast, get_args
 
 from keras import KerasTensor, backend, ops
 
@@ -112,7 +112,7 @@ def is_relative(bounding_box_format: str) -> bool:
 
 def as_boxes(boxes: ArrayLike, argument: str = "boxes") -> Tensor:
     """`boxes` as a float tensor of shape (..., 4): float64 stays, else float32."""
-    tensor: Any = boxes
+    tensor = cast(Any, boxes)  # annotated, it would stop AutoGraph
     if not isinstance(boxes, KerasTensor):
         try:
             tensor = ops.convert_to_tensor(boxes)

@@ -15,7 +15,6 @@ import numpy as np
 from keras_localize.checks import check_choice, check_positive_int
 from keras_localize.datasets.augmentation import Augmentation
 from keras_localize.datasets.class_weights import ClassWeight, label_weights
-from keras_localize.datasets.cores import cores  # noqa: F401  for records.py
 from keras_localize.datasets.squares import Squares, square_boxes
 from keras_localize.types import Path
 

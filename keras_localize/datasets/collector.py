@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keras_localize.datasets.annotation import Annotation
-from keras_localize.datasets.batches import cores
 from keras_localize.datasets.class_names import (
     ClassNames,
     in_natural_order,
     read_class_names,
 )
+from keras_localize.datasets.cores import cores
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.decisions import Decision, decide
 from keras_localize.datasets.errors import AnnotationError

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from keras_localize.checks import check_choice
 from keras_localize.datasets.csv_table import Table, is_number
 from keras_localize.datasets.errors import AnnotationError
 from keras_localize.images.listing import is_image
+from keras_localize.types import BoundingBoxFormat
 
 # A column's name, or its number from 0; negative numbers count from the end.
 Column: TypeAlias = str | int
@@ -37,7 +38,7 @@ _CENTERS = (
     *(("cx", "cy"), ("xcenter", "ycenter"), ("centerx", "centery"), ("xc", "yc")),
     *(("xcentre", "ycentre"), ("xmid", "ymid")),
 )
-_NAMED = (
+_NAMED: tuple[tuple[tuple[str, ...], BoundingBoxFormat], ...] = (
     *((names, "xyxy") for names in _CORNERS),
     *((origin + sides, "xywh") for sides in _SIDES for origin in _ORIGINS),
     *((center + sides, "center_xywh") for sides in _SIDES for center in _CENTERS),
@@ -73,7 +74,7 @@ class Columns:
     label: int
     box: tuple[int, ...]
     size: tuple[int, ...] | None
-    layout: str
+    layout: BoundingBoxFormat
     names: list[str]
     header: bool
 
@@ -133,7 +134,13 @@ def find_columns(
         finder.guess("label", [(name,) for name in LABEL_NAMES])
     size = found.get("image_size") or finder.search(SIZE_NAMES)
     return Columns(
-        found["image"][0], found["label"][0], box, size, layout, names, header
+        found["image"][0],
+        found["label"][0],
+        box,
+        size,
+        cast(BoundingBoxFormat, layout),
+        names,
+        header,
     )
 
 

@@ -15,7 +15,8 @@ from keras_localize.images.orientation import is_transposed
 
 # A tool's rounding is no reason to say that a box was cut.
 _TOLERANCE = 1e-6
-# Pixels: a box that ends nearer to the first corner was written in fractions.
+# Pixels: a box that ends nearer to the first corner was written in fractions, unless
+# the image has only a few pixels.
 _FRACTIONS = 1.5
 # Fractions: no rounding and no border explains a coordinate beyond this.
 _PIXELS = 2

@@ -1,6 +1,6 @@
 """What is said when a record is bad."""
 
-from pathlib import Path
+from keras_localize.types import Path
 
 _NOTHING = object()
 
@@ -19,7 +19,7 @@ class AnnotationError(ValueError):
 
     def __init__(
         self,
-        file: Path | str,
+        file: Path,
         reason: str,
         *,
         field: str | None = None,

@@ -50,47 +50,35 @@ class ImageFolder:
         """The name of the record of an image of this folder."""
         return relative_name(path, self.path)
 
-    def find(
-        self,
-        name: str,
-        source: Path | str,
-        place: str,
-        notes: list[str] | None = None,
-    ) -> Path:
+    def find(self, name: str, source: Path | str, place: str, notes: list[str]) -> Path:
         """The image that an annotation names.
 
         Names are the same in composed and decomposed Unicode, and with suffixes in
-        either case. Only where `notes` is given, an image is also found
+        either case. Where a single image fits, it is also found
 
         - by the end of an absolute path, which is that of another machine;
         - by a name that begins with the folder's own: `images/a.jpg` in `images`;
-        - by a bare name in a folder below, or by a name without suffix;
-
-        and only where a single image fits.
+        - by a bare name in a folder below, or by a name without suffix.
 
         Args:
             name: the file name as the annotation gives it.
             source: the annotation file, for the error.
             place: the part of it that holds the name, for the error.
-            notes: takes up how the image was found, where not by its name.
+            notes: takes up how the image was found, where not by its own name.
 
         Raises:
             AnnotationError: where the name leaves the folder, or where no image or
                 more than one fits.
         """
         plain = PurePosixPath(name.replace("\\", "/"))
-        absolute = _is_absolute(name) and ".." not in plain.parts
-        if notes is not None and absolute:
+        if _is_absolute(name) and ".." not in plain.parts:
             path = self._ending(plain, source, place)
             if path is not None:
                 notes.append("image found by the end of an absolute path")
                 return path
-        path = inside(self.path, name, source, place)
-        if os.path.isfile(path):  # False, not an error, for impossible names
-            return path
+        inside(self.path, name, source, place)
         path = self._same(plain, source, place)
-        if path is None and notes is not None:
-            path = self._nearby(plain, source, place, notes)
+        path = path or self._nearby(plain, source, place, notes)
         if path is None:
             raise AnnotationError(
                 source,
@@ -104,7 +92,7 @@ class ImageFolder:
     def _same(self, name: PurePosixPath, source: Path | str, place: str) -> Path | None:
         """The image of this name, written the same or nearly."""
         path = self.path / name
-        if os.path.isfile(path):
+        if os.path.isfile(path):  # False, not an error, for impossible names
             return path
         return self._only(self._by_name.get(_folded(name), []), name, source, place)
 

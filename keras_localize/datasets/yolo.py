@@ -155,8 +155,8 @@ def _label_stem(stem: str, files: dict[str, Path]) -> str | None:
     """The stem of an image's label file: `train/images/a` -> `train/labels/a`."""
     if stem in files:
         return stem
-    *before, folder, after = f"/{stem}".rpartition("/images/")
-    swapped = f"{before[0]}/labels/{after}".lstrip("/")
+    before, folder, after = f"/{stem}".rpartition("/images/")
+    swapped = f"{before}/labels/{after}".lstrip("/")
     return swapped if folder and swapped in files else None
 
 

@@ -65,7 +65,7 @@ def _coverage(box: Tensor, height: int, width: int) -> Tensor:
     """Share of each location (B, H, W) that the box covers."""
 
     def along(start: Tensor, end: Tensor, count: int) -> Tensor:
-        left = ops.arange(count, dtype="float32")[None]
+        left = ops.arange(0, count, dtype="float32")[None]
         start, end = start[:, None] * count, end[:, None] * count
         covered = ops.minimum(end, left + 1) - ops.maximum(start, left)
         return ops.clip(covered, 0.0, 1.0)

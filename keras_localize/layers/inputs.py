@@ -1,6 +1,6 @@
 """What a preprocessing layer takes: an image, a batch, or a dict with either."""
 
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras import KerasTensor, ops
@@ -144,7 +144,7 @@ def _as_tensor(value: Any, argument: str, like: Tensor | None = None) -> Tensor:
     """A tensor of the backend, of `like`'s framework, or a symbolic one."""
     try:
         if isinstance(value, KerasTensor) or in_foreign_graph(value):
-            tensor: Any = value
+            tensor = cast(Any, value)
         elif like is not None and in_foreign_graph(like):
             tensor = namespace_of(like).convert_to_tensor(value)
         else:

@@ -1,54 +1,99 @@
-"""A trained localizer for serving, where no keras_localize is installed."""
+"""A trained localizer as a file for serving, where no `keras_localize` is installed."""
 
-from pathlib import Path
-from typing import Literal
+import warnings
+from collections.abc import Callable
+from typing import Literal, get_args
 
 import keras
-from keras import ops
 
 from keras_localize import types
 from keras_localize.checks import check_choice
 from keras_localize.files import replacing
-from keras_localize.layers.pad_to_square import PadToSquare
+from keras_localize.localizer.exporting.litert import write_litert
+from keras_localize.localizer.exporting.metadata import metadata
+from keras_localize.localizer.exporting.onnx import write_onnx
+from keras_localize.localizer.exporting.openvino import write_openvino
+from keras_localize.localizer.exporting.saved_model import write_saved_model
+from keras_localize.localizer.exporting.serving import ImageModel, SquareModel
+from keras_localize.localizer.exporting.torch_program import write_torch
 from keras_localize.localizer.localizer import Localizer
-from keras_localize.localizer.predictions import class_probabilities, to_original
 
-FORMATS = ("tf_saved_model", "onnx", "litert", "openvino", "torch")
+Format = Literal["tf_saved_model", "onnx", "litert", "openvino", "torch"]
+ImageKind = Literal["auto", "any", "square"]
+
+_WRITERS: dict[str, Callable] = {
+    "tf_saved_model": write_saved_model,
+    "onnx": write_onnx,
+    "litert": write_litert,
+    "openvino": write_openvino,
+    "torch": write_torch,
+}
+# (format, kind of image): the backends that it can be exported from.
+_BACKENDS = {
+    ("tf_saved_model", "any"): ("tensorflow",),
+    ("tf_saved_model", "square"): ("tensorflow", "jax"),
+    ("onnx", "any"): ("tensorflow", "torch"),
+    ("onnx", "square"): ("tensorflow", "jax", "torch"),
+    ("litert", "square"): ("tensorflow", "torch"),
+    ("openvino", "square"): ("tensorflow", "torch"),
+    ("torch", "square"): ("torch",),
+}
 
 
 def export_localizer(
     localizer: Localizer,
     path: types.Path,
-    format: Literal[
-        "tf_saved_model", "onnx", "litert", "openvino", "torch"
-    ] = "tf_saved_model",
+    format: Format = "tf_saved_model",
+    *,
+    image: ImageKind = "auto",
+    refine: bool = False,
+    batched: bool = False,
 ) -> None:
     """Writes a localizer for serving, where no `keras_localize` is installed.
 
-    `"tf_saved_model"` holds all the way from a image to its box. Its endpoint
-    `serve` takes one RGB image of any size, `(H, W, 3)` uint8, and gives a dict:
-    `"box"` (4,) in pixels of that image, clipped to it; where the model has labels,
-    `"label"` (an int32 class id), `"score"` and `"scores"`; with a quality output,
-    `"quality"`. Its endpoint `serve_squares`
-    takes what the model takes, `(B, image_size, image_size, 3)` float32 in [0, 255],
-    and gives what it gives.
+    The file holds the way from an image to its box. Inputs and outputs have the same
+    names and dtypes in every format.
 
-    The other formats cannot letterbox images of any size: they hold the model alone,
-    from squares `(1, image_size, image_size, 3)` to its outputs, as
-    `keras.Model.export` writes them. Letterbox with `PadToSquare` before them and
-    bring boxes back by `keras_localize.boxes.from_square`.
+    In:
+
+    - `image`, uint8 RGB. With `image="any"` `(height, width, 3)`, of any size. With
+      `image="square"` the letterboxed square `(image_size, image_size, 3)`, as
+      `keras_localize.images.letterbox` gives it.
+    - with `image="square"` `image_size`, int32 `(2,)`: (height, width) of the image
+      before it was letterboxed.
+
+    Out:
+
+    - `box`, float32 `(4,)`: `xyxy` in pixels of the original image, inside of it.
+    - for a model with labels `label` (int32, the class id), `score` (float32, its
+      probability) and `scores` (float32 `(classes,)`).
+    - `quality` and `presence` (float32) where the model has them. The box is there
+      whatever the presence.
+
+    The class names, the version of this package and what the file takes are in the
+    file's metadata.
 
     Args:
         localizer: a `Localizer`.
-        path: where to write: a folder for `"tf_saved_model"` and a file else. What is
-            there already is replaced, and only once the export has succeeded.
-        format: `"tf_saved_model"`, or another format of `keras.Model.export`:
-            `"onnx"`, `"litert"`, `"openvino"`, `"torch"`. Each needs its own package.
+        path: where to write: a folder for `"tf_saved_model"`, a file else. What is
+            there already is replaced, once the export has succeeded. `"openvino"`
+            needs the ending `.xml`, and writes a `.bin` file beside it.
+        format: `"tf_saved_model"`, `"onnx"`, `"litert"`, `"openvino"` or `"torch"`.
+            Each needs its own package: see docs/export.md.
+        image: `"any"`: images of any size, letterboxed inside (`"tf_saved_model"` and
+            `"onnx"`); `"square"`: squares, for runtimes that want fixed shapes;
+            `"auto"`: `"any"` where the format can, else `"square"`.
+        refine: crop-and-refine inference inside the file, as in `Localizer.localize`;
+            needs `image="any"`.
+        batched: with `image="square"`: a leading axis of any length on every input
+            and output. A SavedModel always has the endpoint `serve_squares` too: from
+            a batch of squares to the localizer's own outputs.
 
     Raises:
-        ValueError: for what is no `Localizer`, an unknown format, or
-            `"tf_saved_model"` on another backend than TensorFlow: a `.keras` file
-            loads on every backend, so export where it is TensorFlow.
+        ValueError: for what is no `Localizer`, a bad argument, or options that do not
+            go together or that Keras cannot export from the current backend. A `.keras`
+            file loads on every backend: export it where it can be done.
+        ImportError: where a package that the format needs is not installed.
 
     Example:
 
@@ -68,50 +113,53 @@ def export_localizer(
         raise ValueError(
             f"`localizer` must be a Localizer. Received: {type(localizer).__name__}"
         )
-    check_choice(format, FORMATS, "format")
-    backend = keras.backend.backend()
-    if format == "tf_saved_model" and backend != "tensorflow":
+    check_choice(format, get_args(Format), "format")
+    check_choice(image, get_args(ImageKind), "image")
+    if image == "auto":
+        image = "any" if (format, "any") in _BACKENDS else "square"
+    _check_options(format, image, refine, batched)
+    _check_backend(format, image)
+    if format == "openvino" and not str(path).endswith(".xml"):
         raise ValueError(
-            "`format='tf_saved_model'` needs the TensorFlow backend: save the "
-            "localizer and load it with KERAS_BACKEND=tensorflow. Received: the "
-            f"backend {backend}"
+            f"`path` must end in .xml with format='openvino'. Received: path={path!r}"
         )
-    with replacing(path) as unfinished:
-        if format == "tf_saved_model":
-            _export_saved_model(localizer, unfinished)
-        else:
-            localizer.export(str(unfinished), format=format, verbose=False)
+    if image == "any":
+        model, inputs = ImageModel(localizer, refine), "image: RGB (height, width, 3)"
+    else:
+        model, inputs = SquareModel(localizer, batched), "image: letterboxed RGB"
+        inputs += "; image_size: (height, width) before"
+    with replacing(path) as unfinished, warnings.catch_warnings():
+        # What converters warn of is their own code and no mistake of the user.
+        warnings.simplefilter("ignore")
+        _WRITERS[format](model, unfinished, metadata(localizer, inputs))
 
 
-def _export_saved_model(localizer: Localizer, path: Path) -> None:
-    import tensorflow as tf
+def _check_options(format: str, image: str, refine: bool, batched: bool) -> None:
+    if (format, image) not in _BACKENDS:
+        raise ValueError(
+            "`image='any'` needs format='tf_saved_model' or format='onnx': other "
+            "formats hold fixed shapes. Use image='square'. Received: image='any', "
+            f"format={format!r}"
+        )
+    if refine and image != "any":
+        raise ValueError(
+            "`refine=True` needs image='any' (format='tf_saved_model' or "
+            "format='onnx'): a square has no pixels for a crop. Received: "
+            f"format={format!r}, image={image!r}"
+        )
+    if batched and image == "any":
+        raise ValueError(
+            "`batched=True` needs image='square': images of any size form no batch. "
+            f"Received: format={format!r}, image={image!r}"
+        )
 
-    side = localizer.image_size
-    # The square of `localize`: the same map, antialiased, in whole levels.
-    letterbox = PadToSquare(
-        side, antialias=True, data_format="channels_last", dtype="uint8"
-    )
 
-    def serve(image):
-        size = ops.shape(image)[:2]
-        square = ops.cast(letterbox(image), "float32")
-        if keras.config.image_data_format() == "channels_first":
-            square = ops.transpose(square, (2, 0, 1))
-        outputs = {key: value[0] for key, value in localizer(square[None]).items()}
-        answer = {"box": to_original(outputs["box"], size, side)}
-        if "label" in outputs:
-            scores = class_probabilities(outputs["label"], localizer.class_names)
-            answer["label"] = ops.cast(ops.argmax(scores), "int32")
-            answer["score"] = ops.max(scores)
-            answer["scores"] = scores
-        if "quality" in outputs:
-            answer["quality"] = outputs["quality"][0]
-        return answer
-
-    image = tf.TensorSpec((None, None, 3), "uint8", name="image")
-    squares = tf.TensorSpec(localizer.inputs[0].shape, "float32", name="squares")
-    archive = keras.export.ExportArchive()
-    archive.track(localizer)
-    archive.add_endpoint("serve", serve, [image])
-    archive.add_endpoint("serve_squares", lambda x: localizer(x), [squares])
-    archive.write_out(str(path), verbose=False)
+def _check_backend(format: str, image: str) -> None:
+    backend = keras.backend.backend()
+    possible = _BACKENDS[format, image]
+    if backend not in possible:
+        raise ValueError(
+            f"Keras cannot export format={format!r} with image={image!r} from the "
+            f"backend {backend}. Save the localizer as a .keras file, load it with "
+            f"KERAS_BACKEND={possible[0]}, and export it there."
+        )

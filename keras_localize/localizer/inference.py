@@ -231,7 +231,7 @@ class _Pipeline:
         boxes = to_numpy(to_original(outputs["box"], image_sizes, size))
         errors: list[ImageError | None] = [None] * len(batch)
         if self.refine:
-            windows = windows_around(boxes, image_sizes, size)
+            windows = windows_around(boxes, image_sizes.astype("float64"), size)
             crops, errors = map(list, zip(*pool.map(self._crop, batch, windows)))
             refined = self._predict(crops)
             boxes = _inside(out_of_windows(refined["box"], windows), image_sizes)

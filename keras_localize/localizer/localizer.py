@@ -22,6 +22,11 @@ from keras_localize.localizer.heads import (
     make_heads,
 )
 from keras_localize.localizer.inference import Localizes
+from keras_localize.localizer.quantization import (
+    remember,
+    repeat,
+    without_quantization,
+)
 from keras_localize.localizer.training import LocalizationModel, LocalizerHeads
 
 
@@ -88,6 +93,7 @@ class Localizer(Localizes, LocalizationModel):
         self.class_names = class_names
         self.dropout = dropout
         self.quality = quality
+        self.quantize_calls: list[dict[str, Any]] = []
 
     def split(self) -> tuple[keras.Model, LocalizerHeads]:
         """Splits the model where the frozen backbone ends.
@@ -160,9 +166,30 @@ class Localizer(Localizes, LocalizationModel):
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer.trainable = False
 
+    def quantize(self, mode: str | None = None, **options: Any) -> None:
+        """Quantizes the dense layers, as `keras.Model.quantize` does.
+
+        A quantized localizer saves and loads as any other. Keras quantizes no
+        convolutions, so that little is saved where the backbone consists of them.
+
+        Args:
+            mode: `"int8"`, `"int4"` or `"float8"`.
+            **options: other arguments of `keras.Model.quantize`.
+
+        Raises:
+            ValueError: for `filters` that are a function, which no file can hold.
+        """
+        call = remember(mode, options)
+        super().quantize(mode, **options)
+        self.quantize_calls = [*self.quantize_calls, call]
+
     def get_config(self) -> dict[str, Any]:
-        """Every constructor argument, and which layers are frozen."""
-        serialize = keras.saving.serialize_keras_object
+        """Every constructor argument, and which layers are frozen or quantized."""
+
+        def serialize(part):
+            config = keras.saving.serialize_keras_object(part)
+            return without_quantization(config) if self.quantize_calls else config
+
         return {
             "backbone": serialize(self.backbone),
             "num_classes": self.num_classes,
@@ -177,6 +204,7 @@ class Localizer(Localizes, LocalizationModel):
             "name": self.name,
             "frozen": [path for path, layer in _leaves(self) if not layer.trainable],
             "backbone_trainable": self.backbone.trainable,
+            "quantize_calls": [dict(call) for call in self.quantize_calls],
         }
 
     @classmethod
@@ -187,6 +215,7 @@ class Localizer(Localizes, LocalizationModel):
         config = dict(config)
         frozen = set(config.pop("frozen"))
         backbone_trainable = config.pop("backbone_trainable")
+        quantize_calls = config.pop("quantize_calls", [])
         for part in ("backbone", "head", "preprocessing"):
             if config[part] is not None:
                 config[part] = keras.saving.deserialize_keras_object(
@@ -197,6 +226,7 @@ class Localizer(Localizes, LocalizationModel):
         localizer.backbone.trainable = backbone_trainable
         for path, layer in _leaves(localizer):
             layer.trainable = path not in frozen
+        repeat(localizer, quantize_calls)
         return localizer
 
     def _recipe(self) -> Recipe:

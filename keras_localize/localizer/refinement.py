@@ -7,7 +7,11 @@ that was trained on `RandomSquareView` needs no further training: it has seen ob
 all these sizes.
 """
 
+from typing import Any
+
 import numpy as np
+
+from keras_localize.types import Tensor
 
 # Side of the crop by the longer side of the box; docs/benchmarks.md has what was tried.
 CONTEXT = 1.6
@@ -16,32 +20,37 @@ CONTEXT = 1.6
 MAGNIFICATION = 4
 
 
-def windows_around(boxes: np.ndarray, image_sizes: np.ndarray, size: int) -> np.ndarray:
+def windows_around(
+    boxes: Tensor, image_sizes: Tensor, size: int, xp: Any = np
+) -> Tensor:
     """Square windows around boxes, inside of the images' padded squares.
 
     Args:
         boxes: (B, 4) `xyxy` in pixels of the images. A box that is not finite gets
             the whole square.
-        image_sizes: (B, 2) integers, (height, width).
+        image_sizes: (B, 2), (height, width), floats.
         size: side in pixels of the square that a window will be scaled to.
+        xp: the namespace that computes: `numpy` or `keras.ops`.
 
     Returns:
-        float64 (B, 3): x0, y0, side in pixels of the images.
+        Floats (B, 3): x0, y0, side in pixels of the images.
     """
-    extent = np.asarray(image_sizes, "float64")[
-        :, ::-1
-    ]  # (width, height), as boxes are
-    everything = np.concatenate([np.zeros_like(extent), extent], axis=1)
-    finite = np.isfinite(boxes).all(axis=1, keepdims=True)
-    low, high = np.split(np.where(finite, boxes, everything), 2, axis=1)
-    whole = extent.max(axis=1)
-    side = np.maximum(CONTEXT * (high - low).max(axis=1), size / MAGNIFICATION)
-    side = np.minimum(side, whole)[:, None]
-    first = (extent - whole[:, None]) / 2
-    corner = np.clip((low + high - side) / 2, first, first + whole[:, None] - side)
-    return np.concatenate([corner, side], axis=1)
+    # (width, height), as boxes are
+    extent = xp.stack([image_sizes[:, 1], image_sizes[:, 0]], axis=1)
+    everything = xp.concatenate([xp.zeros_like(extent), extent], axis=1)
+    finite = xp.all(xp.isfinite(boxes), axis=1, keepdims=True)
+    boxes = xp.where(finite, boxes, everything)
+    low, high = boxes[:, :2], boxes[:, 2:]
+    whole = xp.max(extent, axis=1, keepdims=True)
+    longer = xp.max(high - low, axis=1, keepdims=True)
+    side = xp.minimum(xp.maximum(CONTEXT * longer, size / MAGNIFICATION), whole)
+    first = (extent - whole) / 2
+    corner = xp.maximum((low + high - side) / 2, first)
+    corner = xp.minimum(corner, first + whole - side)
+    return xp.concatenate([corner, side], axis=1)
 
 
-def out_of_windows(boxes: np.ndarray, windows: np.ndarray) -> np.ndarray:
+def out_of_windows(boxes: Tensor, windows: Tensor, xp: Any = np) -> Tensor:
     """Boxes (B, 4), `rel_xyxy` of their windows, in pixels of the images."""
-    return windows[:, [0, 1, 0, 1]] + boxes * windows[:, 2:]
+    corner, side = windows[:, :2], windows[:, 2:]
+    return xp.concatenate([corner, corner], axis=1) + boxes * side

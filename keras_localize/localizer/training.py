@@ -100,9 +100,12 @@ class LocalizationModel(keras.Model):
                 there an id out of range makes the label's loss NaN.
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        self._check_targets(given.get("y"), given.get("sample_weight"))
+        self._match(given)
         if isinstance(given.get("validation_data"), (tuple, list)):
-            self._check_targets(*given["validation_data"][1:])
+            names = ("x", "y", "sample_weight")
+            validation = dict(zip(names, given["validation_data"]))
+            self._match(validation)
+            given["validation_data"] = tuple(validation.values())
         callbacks: Any = given.get("callbacks")
         own = [OneCycle(given.get("initial_epoch", 0))] if self._automatic else []
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -118,7 +121,7 @@ class LocalizationModel(keras.Model):
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`, after the check of the targets that `fit` makes."""
         given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
-        self._check_targets(given.get("y"), given.get("sample_weight"))
+        self._match(given)
         options = given.pop("kwargs", {})
         return super().evaluate(**given, **options)
 
@@ -179,10 +182,20 @@ class LocalizationModel(keras.Model):
             return 1
         return count_classes(outputs["label"].shape[-1], None)
 
-    def _check_targets(self, targets: Any, sample_weight: Any = None) -> None:
-        if targets is not None:
-            matched = match_targets(targets, sample_weight, self._targets())
-            check_targets(*matched, self._count_classes())
+    def _match(self, given: dict[str, Any]) -> None:
+        """Brings arrays of targets and weights into one form and checks them.
+
+        Keras itself takes targets and weights only in the same form.
+        """
+        if given.get("y") is None:
+            return
+        y, sample_weight = match_targets(
+            given["y"], given.get("sample_weight"), self._targets()
+        )
+        check_targets(y, sample_weight, self._count_classes())
+        given["y"] = y
+        if sample_weight is not None:
+            given["sample_weight"] = sample_weight
 
     def _set_modes(self, callbacks: list[keras.callbacks.Callback]) -> None:
         """Tells callbacks of Keras the direction of metrics that it does not know."""

@@ -87,7 +87,7 @@ def test_float64_is_kept_where_the_backend_has_it(rng):
     np.testing.assert_allclose(to_numpy(out), expected, rtol=1e-13, atol=1e-16)
 
 
-def test_image_size_per_picture_matches_from_the_left(rng):
+def test_image_size_per_image_matches_from_the_left(rng):
     sizes = np.array([[480, 640], [100, 30]])
     for shape in [(2,), (2, 3), (2, 3, 5)]:
         corners = random_corners(rng, *shape)
@@ -124,7 +124,7 @@ def test_clip_cuts_at_the_border_in_every_format(rng):
         np.testing.assert_allclose(back, expected, atol=1e-4)
 
 
-def test_clip_per_picture_and_relative_without_image_size():
+def test_clip_per_image_and_relative_without_image_size():
     sizes = np.array([[10, 20], [30, 5]])
     out = boxes.clip(np.full((2, 3, 4), 100.0, "float32"), "xyxy", sizes)
     expected = np.array([[20, 10, 20, 10], [5, 30, 5, 30]])[:, None].repeat(3, 1)

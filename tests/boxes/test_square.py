@@ -64,7 +64,7 @@ def test_known_squares():
 
 
 @given(height=SIDES, width=SIDES, size=SIZES)
-def test_the_picture_lies_in_its_square(height, width, size):
+def test_the_image_lies_in_its_square(height, width, size):
     place = fit(height, width, size)
     assert max(place.rows, place.columns) == place.size
     assert min(place.rows, place.columns) >= 1
@@ -101,7 +101,7 @@ def test_there_and_back_to_a_thousandth_of_an_original_pixel(bounding_box_format
     relative = bounding_box_format.startswith("rel_")
     letters = bounding_box_format.removeprefix("rel_").removeprefix("center_")
     worst = 0.0
-    # Nearly square pictures, thin ones, primes, and where an output pixel is coarsest.
+    # Nearly square images, thin ones, primes, and where an output pixel is coarsest.
     shapes = [(10_000, 10_000), (8_560, 10_000), (7_919, 9_973), (10_000, 1)]
     for size in (None, 33, 257, 513):
         for height, width in [*shapes, *rng.integers(1, 10_001, (4, 2))]:
@@ -143,7 +143,7 @@ def test_formats_agree(bounding_box_format, size):
     ("bounding_box_format", "size"),
     [("xyxy", None), ("xyxy", 64), ("center_yxhw", 64), ("rel_xywh", 64)],
 )
-def test_a_size_per_picture(bounding_box_format, size):
+def test_a_size_per_image(bounding_box_format, size):
     sizes = np.array([[100, 50], [30, 4000], [7, 7]])
     start = np.stack([random_corners(i, *hw, count=5) for i, hw in enumerate(sizes)])
     start = boxes.convert(start, "xyxy", bounding_box_format, sizes)
@@ -157,7 +157,7 @@ def test_a_size_per_picture(bounding_box_format, size):
         np.testing.assert_allclose(to_numpy(back), value, atol=1e-3)
 
 
-def test_a_square_picture_of_the_right_size_stays_put():
+def test_a_square_image_of_the_right_size_stays_put():
     corners = random_corners(0, 64, 64)
     moved = boxes.to_square(corners, (64, 64), 64)
     np.testing.assert_allclose(to_numpy(moved), corners, atol=1e-5)
@@ -167,7 +167,7 @@ def test_a_square_picture_of_the_right_size_stays_put():
     np.testing.assert_allclose(to_numpy(twice), to_numpy(once), atol=2e-5)
 
 
-def test_clipping_before_or_after_is_the_same_within_the_picture():
+def test_clipping_before_or_after_is_the_same_within_the_image():
     corners = random_corners(0, 300, 400) * 1.6 - 60
     before = boxes.to_square(boxes.clip(corners, "xyxy", (300, 400)), (300, 400), 64)
     place = fit(300, 400, 64)

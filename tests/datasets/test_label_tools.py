@@ -5,6 +5,8 @@ Every export says the same of the same two images, 80 x 40 pixels: a cat in
 """
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -376,3 +378,17 @@ def test_ultralytics_predictions(export):
     root = export("images", "a.jpg", "b.jpg", **files)
     dataset = read_yolo(root / "images", root / "labels", ["cat", "bird"])
     check(dataset, notes=["confidence left out"])
+
+
+# --- the table of the docs ---
+
+
+def test_every_row_of_the_docs_names_a_test():
+    here = Path(__file__)
+    docs = (here.parents[2] / "docs" / "label_tools.md").read_text()
+    rows = [line for line in docs.splitlines() if "| `read_" in line]
+    named = {re.search(r"`(test_\w+)` \|$", row).group(1) for row in rows}
+    code = here.read_text() + here.with_name("test_csv.py").read_text()
+    assert len(rows) > 20 and named <= set(re.findall(r"def (test_\w+)\(", code))
+    ours = set(re.findall(r"^def (test_\w+)\(export", here.read_text(), re.M))
+    assert ours <= named

@@ -1,4 +1,4 @@
-"""Drawn pictures: exact boxes, hard for a constant, the same for the same seed."""
+"""Drawn images: exact boxes, hard for a constant, the same for the same seed."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from keras_localize.datasets.squares import square_boxes
 
 
 def test_box_is_that_of_the_painted_pixels(monkeypatch):
-    """With a white object on black the picture itself says where the object is."""
+    """With a white object on black the image itself says where the object is."""
     monkeypatch.setattr(
         synthetic, "_background", lambda rng, w, h: Image.new("RGB", (w, h))
     )
@@ -30,7 +30,7 @@ def test_box_is_that_of_the_painted_pixels(monkeypatch):
     assert set(dataset.labels) == set(range(6))
 
 
-def test_pictures_vary_and_a_constant_box_is_poor():
+def test_images_vary_and_a_constant_box_is_poor():
     dataset = make_synthetic(300)
     sizes = dataset.image_sizes
     assert sizes.min() >= 96 and sizes.max() <= 256 and len(np.unique(sizes)) > 100
@@ -55,7 +55,7 @@ def test_pictures_vary_and_a_constant_box_is_poor():
     assert mean_iou(boxes.mean(axis=0)) <= 0.40
 
 
-def test_a_picture_is_a_function_of_seed_and_index(tmp_path):
+def test_an_image_is_a_function_of_seed_and_index(tmp_path):
     few, many = make_synthetic(3, seed=7), make_synthetic(9, seed=7)
     files = make_synthetic(3, seed=7, directory=tmp_path)
     other = make_synthetic(3, seed=8)
@@ -78,3 +78,30 @@ def test_bad_arguments():
     ):
         with pytest.raises(ValueError, match="must be an integer in"):
             make_synthetic(**arguments)
+
+
+def test_negatives_are_backgrounds_and_change_nothing_else():
+    plain, mixed = make_synthetic(40), make_synthetic(40, negatives=0.3)
+    absent = mixed.presence == 0
+    assert absent.sum() == 12 and (mixed.labels[absent] == -1).all()
+    assert make_synthetic(10, negatives=0.3).presence.tolist() == (
+        mixed.presence[:10].tolist()
+    )
+    for first, second, without in zip(plain, mixed, absent):
+        assert first.name == second.name
+        assert without != np.array_equal(first.image, second.image)
+        assert first.size == second.size
+        if without:
+            # The background is that of the image with its object.
+            same = (first.image == second.image).all(axis=-1)
+            y0, y1 = (first.box[[1, 3]] * first.size[0]).round().astype(int)
+            x0, x1 = (first.box[[0, 2]] * first.size[1]).round().astype(int)
+            assert not same[y0:y1, x0:x1].all()
+            same[y0:y1, x0:x1] = True
+            assert same.all()
+        else:
+            assert np.array_equal(first.box, second.box)
+    assert make_synthetic(5, negatives=1).presence.sum() == 0
+    for bad in (-0.1, 1.5):
+        with pytest.raises(ValueError, match="`negatives`"):
+            make_synthetic(3, negatives=bad)

@@ -1,4 +1,4 @@
-"""PadToSquare, judged by painted rectangles and by NumPy in float64."""
+"""PadToSquare against painted rectangles, and against NumPy in float64."""
 
 import copy
 
@@ -174,8 +174,8 @@ def test_every_format_and_every_rank_of_boxes(bounding_box_format, rng):
     )
     expected = to_numpy(expected)
     for index in [(), (slice(None), 0), (0,), (0, 0)]:
-        picture = images if index[:1] != (0,) else images[0]
-        data = {"images": picture, "bounding_boxes": {"boxes": given[index]}}
+        pixels = images if index[:1] != (0,) else images[0]
+        data = {"images": pixels, "bounding_boxes": {"boxes": given[index]}}
         out = layer(data)["bounding_boxes"]["boxes"]
         assert dtype_of(out) == "float32"
         np.testing.assert_allclose(to_numpy(out), expected[index], atol=3e-5)
@@ -240,7 +240,7 @@ def test_nan_boxes_stay_nan():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "mixed_bfloat16", "float32"])
-def test_float_policies_and_float_pictures(dtype, rng):
+def test_float_policies_and_float_images(dtype, rng):
     image = rng.uniform(0, 255, (20, 30, 3)).astype("float32")
     expected = letterboxed(image, 24)
     layer = PadToSquare(24, dtype=dtype)
@@ -248,10 +248,10 @@ def test_float_policies_and_float_pictures(dtype, rng):
     tolerance = {"float16": 0.2, "bfloat16": 1.1, "float32": 1e-3}[compute]
     box = np.array([1001.7, 3, 2003.1, 7], "float32")
     cases = [image, keras.ops.cast(image, "float16"), keras.ops.cast(image, compute)]
-    for picture in cases:
-        out = layer({"images": picture, "bounding_boxes": {"boxes": box}})
+    for pixels in cases:
+        out = layer({"images": pixels, "bounding_boxes": {"boxes": box}})
         assert dtype_of(out["images"]) == compute
-        given = to_numpy(keras.ops.cast(picture, "float32"))
+        given = to_numpy(keras.ops.cast(pixels, "float32"))
         slack = tolerance + np.abs(given - image).max()
         values = to_numpy(keras.ops.cast(out["images"], "float32"))
         np.testing.assert_allclose(values, expected, atol=slack)
@@ -321,7 +321,7 @@ def test_size_none_only_pads(rng):
     assert layer.compute_output_shape((None, 12, 3)) == (None, None, 3)
 
 
-def test_thin_pictures_keep_a_pixel():
+def test_thin_images_keep_a_pixel():
     for shape in [(3000, 1, 1), (1, 3000, 1)]:
         box = np.array([0, 0, shape[1], shape[0]], "float32")
         data = {"images": np.full(shape, 7.0), "bounding_boxes": {"boxes": box}}
@@ -332,7 +332,7 @@ def test_thin_pictures_keep_a_pixel():
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "bool", "uint8"])
-def test_masks_move_with_the_picture(dtype, rng):
+def test_masks_move_with_the_image(dtype, rng):
     if dtype == "int64" and keras.backend.backend() == "jax":
         eager = []  # JAX has no int64 outside tf.data
     else:
@@ -539,7 +539,7 @@ def test_bad_data_names_itself(data, words):
         assert word in str(error.value)
 
 
-def test_real_pictures_match_pillow(oxford_pets_dir):
+def test_real_images_match_pillow(oxford_pets_dir):
     from PIL import Image
 
     paths = sorted(oxford_pets_dir.rglob("*.jpg"))[:3]
@@ -547,10 +547,10 @@ def test_real_pictures_match_pillow(oxford_pets_dir):
     assert paths
     for path in paths:
         with Image.open(path) as file:
-            picture = file.convert("RGB")
-        place = fit(picture.height, picture.width, 96)
-        resized = picture.resize((place.columns, place.rows), Image.Resampling.BILINEAR)
-        out = to_numpy(layer(np.asarray(picture)))
+            pixels = file.convert("RGB")
+        place = fit(pixels.height, pixels.width, 96)
+        resized = pixels.resize((place.columns, place.rows), Image.Resampling.BILINEAR)
+        out = to_numpy(layer(np.asarray(pixels)))
         rows = slice(place.top, place.top + place.rows)
         columns = slice(place.left, place.left + place.columns)
         # Pillow rounds to uint8 between its two passes.

@@ -1,4 +1,4 @@
-"""RandomSquareView, judged by painted rectangles; its draws, by their statistics."""
+"""RandomSquareView against painted rectangles, and the statistics of its draws."""
 
 import keras
 import numpy as np
@@ -54,13 +54,13 @@ def test_painted_rectangles(how, worst, mean, rng):
     found = []
     for image, box in zip(images, seen):
         error = np.abs(edges(image) - box)
-        # An edge of the paint that is the picture's own edge is cut at a whole
+        # An edge of the paint that is the image's own edge is cut at a whole
         # pixel, so that the fill never bleeds in: half a pixel is right there.
         found.append(error)
     found = np.array(found)
     at_border = data["bounding_boxes"]["boxes"] == [0, 0, 200, 120]
     inner = ~at_border
-    # Mirrored pictures swap left and right: leave out both sides if one touches.
+    # Flipped images swap left and right: leave out both sides if one touches.
     inner &= inner[:, [2, 3, 0, 1]]
     assert inner.sum() > 200
     assert found[inner].max() <= worst
@@ -106,8 +106,8 @@ def test_formats_and_ranks_of_boxes(bounding_box_format, rng):
     one = view(single, seed=seeds(3)[1])["bounding_boxes"]["boxes"]
     np.testing.assert_allclose(to_numpy(one), to_numpy(out)[1], atol=1e-4)
     for index in [(slice(None), 0), (0, 0)]:
-        picture = images if index[0] != 0 else images[0]
-        data = {"images": picture, "bounding_boxes": {"boxes": given[index]}}
+        pixels = images if index[0] != 0 else images[0]
+        data = {"images": pixels, "bounding_boxes": {"boxes": given[index]}}
         out = view(data, training=True)["bounding_boxes"]["boxes"]
         assert tuple(out.shape) == tuple(given[index].shape)
         assert dtype_of(out) == "float32"
@@ -145,7 +145,7 @@ def test_boxes_stay_in_sight_by_the_stated_share(min_visible, rng):
 
 
 def spread(image):
-    """Original pixels per output pixel along x and y, read off the picture."""
+    """Original pixels per output pixel along x and y, read off the image."""
     image = np.where(image < -1, np.nan, image)
     return np.array(
         [
@@ -166,7 +166,7 @@ def test_no_box_marks_nothing_and_constrains_nothing(rng):
     np.testing.assert_allclose(to_numpy(out["images"]), to_numpy(plain), atol=1e-4)
 
 
-def test_masks_move_with_the_picture(rng):
+def test_masks_move_with_the_image(rng):
     for data_format in ("channels_last", "channels_first"):
         mask = rng.integers(0, 2, (4, 40, 60, 1)).astype("uint8")
         images = mask if data_format == "channels_last" else mask.transpose(0, 3, 1, 2)
@@ -200,7 +200,7 @@ def test_the_fill_is_crisp_and_integers_are_rounded():
 # --- the draws ---
 
 
-def test_each_picture_has_its_own_draw_and_the_draw_its_range():
+def test_each_image_has_its_own_draw_and_the_draw_its_range():
     count = 2000
     box = np.tile(np.array([20, 10, 30, 20], "float32"), (count, 1))
     data = {
@@ -219,14 +219,14 @@ def test_each_picture_has_its_own_draw_and_the_draw_its_range():
     assert 1 / 1.121 <= ratio.min() <= 0.9 and 1.11 <= ratio.max() <= 1.121
 
 
-def test_half_of_the_pictures_are_mirrored():
+def test_half_of_the_images_are_flipped():
     images = np.zeros((1000, 8, 8, 1), "float32")
     images[:, :, :2] = 1
     for flip, share in [(0.5, 0.5), (0.0, 0.0), (1.0, 1.0)]:
         view = RandomSquareView(8, flip=flip, zoom=(1, 1), aspect=0, shift=0)
         out = to_numpy(view(images, seed=seeds(1000)))
-        mirrored = out[:, 4, 7, 0] > 0.5
-        assert abs(mirrored.mean() - share) <= (0.05 if flip == 0.5 else 0)
+        flipped = out[:, 4, 7, 0] > 0.5
+        assert abs(flipped.mean() - share) <= (0.05 if flip == 0.5 else 0)
 
 
 def test_without_any_randomness_it_is_the_square():
@@ -315,7 +315,7 @@ def drawn_in_tf_data(view, count=200, parallel=None):
     return dataset.map(view, num_parallel_calls=parallel)
 
 
-def test_in_tf_data_every_picture_and_every_epoch_draws_anew():
+def test_in_tf_data_every_image_and_every_epoch_draws_anew():
     mapped = drawn_in_tf_data(RandomSquareView(32, seed=5), parallel=8)
     epochs = np.concatenate([[boxes_of(out) for out in mapped] for _ in range(2)])
     assert len(np.unique(epochs, axis=0)) == 400
@@ -457,6 +457,6 @@ def test_bad_arguments_name_themselves(arguments, words):
 
 def test_bad_seeds_are_refused():
     image = np.zeros((8, 8, 1))
-    for picture, seed in [(image, 3), (image, np.ones((1, 2))), (image[None], [[[1]]])]:
+    for pixels, seed in [(image, 3), (image, np.ones((1, 2))), (image[None], [[[1]]])]:
         with pytest.raises(ValueError, match="seed"):
-            RandomSquareView(8)(picture, seed=seed)
+            RandomSquareView(8)(pixels, seed=seed)

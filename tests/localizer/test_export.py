@@ -1,56 +1,224 @@
 """An exported localizer says what the localizer says, without Keras."""
 
+import json
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import runtimes
 from tiny_backbone import tiny_backbone
 
+import keras_localize
 from keras_localize import build_localizer, export_localizer
+from keras_localize.boxes import from_square, iou
+from keras_localize.images import letterbox
+from keras_localize.localizer.exporting.serving import ImageModel, SquareModel
 
-tensorflow_only = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="a SavedModel is TensorFlow's"
-)
+SIZE = 64
+NAMES = ["Katze", "Hund", "Zebrafohlen \u00e4"]
+BACKEND = keras.backend.backend()
+SQUARE = {
+    "tensorflow": ["tf_saved_model", "onnx", "litert", "openvino"],
+    "jax": ["tf_saved_model", "onnx"],
+    "torch": ["onnx", "litert", "openvino", "torch"],
+}[BACKEND]
+ANY = {"tensorflow": ["tf_saved_model", "onnx"], "jax": [], "torch": ["onnx"]}[BACKEND]
 
 
-def smooth_picture(rng, height, width):
+def smooth_image(rng, height, width):
     """Like a photograph: neighbours alike, so that two resamplings agree."""
-    coarse = rng.uniform(0, 255, (1, 4, 4, 3))
+    coarse = rng.uniform(0, 255, (1, 4, 4, 3)).astype("float32")
     fine = keras.ops.image.resize(coarse, (height, width), "bicubic")
     return np.clip(keras.ops.convert_to_numpy(fine)[0], 0, 255).astype("uint8")
 
 
-@tensorflow_only
-@pytest.mark.parametrize("classes", [3, 1, None])
-def test_pictures_of_any_size_to_their_own_pixels(classes, tmp_path, rng):
+def moved_localizer(num_classes=3, **options):
+    """Its boxes depend on the image, though nothing was trained."""
+    keras.utils.set_random_seed(0)
+    options = {"quality": True, **options}
+    localizer = build_localizer(tiny_backbone(SIZE), num_classes, **options)
+    if getattr(localizer.head, "kind", None) == "spatial":
+        kernel = localizer.head.prediction.kernel
+        values = np.random.default_rng(0).normal(size=kernel.shape).astype("float32")
+        localizer.head.prediction.set_weights([values, np.zeros(8, "float32")])
+    return localizer
+
+
+@pytest.fixture(scope="module")
+def localizer():
+    return moved_localizer(class_names=NAMES)
+
+
+@pytest.fixture(scope="module")
+def exported(localizer, tmp_path_factory):
+    """Gives the path of the localizer in a format, exported once."""
+    paths = {}
+
+    def export(format, **options):
+        runtimes.skip_without(format, BACKEND)
+        key = format, *sorted(options.items())
+        if key not in paths:
+            name = runtimes.NAMES.get(format, "model")
+            paths[key] = tmp_path_factory.mktemp("exported") / "new folder" / name
+            export_localizer(localizer, paths[key], format, **options)
+        return paths[key]
+
+    return export
+
+
+def numpy(tensors):
+    return {key: keras.ops.convert_to_numpy(x) for key, x in tensors.items()}
+
+
+def expected_for(localizer, squares, image_sizes):
+    """By `predict` and `from_square`, for a batch."""
+    outputs = localizer.predict(squares.astype("float32"), verbose=0)
+    boxes = from_square(outputs["box"] * SIZE, image_sizes, SIZE)
+    limits = image_sizes[:, [1, 0, 1, 0]].astype("float32")
+    scores = outputs["label"]
+    return {
+        "box": np.clip(keras.ops.convert_to_numpy(boxes), 0, limits),
+        "label": scores.argmax(axis=1).astype("int32"),
+        "score": scores.max(axis=1),
+        "scores": scores,
+        "quality": outputs["quality"][:, 0],
+    }
+
+
+def check(found, expected):
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        assert found[key].dtype == value.dtype, key
+        assert found[key].shape == value.shape, key
+    overlap = iou(found["box"], expected["box"], bounding_box_format="xyxy")
+    assert keras.ops.convert_to_numpy(overlap).mean() >= 0.999
+    np.testing.assert_array_equal(found["label"], expected["label"])
+    for key in ("score", "scores", "quality"):
+        np.testing.assert_allclose(found[key], expected[key], atol=1e-4)
+
+
+@pytest.mark.parametrize("format", SQUARE)
+def test_squares_to_pixels_of_the_original_image(format, exported, localizer, rng):
+    run = runtimes.load(format, exported(format, image="square"))
+    sizes = np.array([[375, 500], [3000, 4001], [40, 31], [1, 5000], [1, 1]], "int32")
+    squares = np.stack([letterbox(smooth_image(rng, *s), SIZE)[0] for s in sizes[:3]])
+    squares = np.concatenate([squares, squares[:2]])
+    expected = expected_for(localizer, squares, sizes)
+    answers = [
+        run(image=square, image_size=image_size)
+        for square, image_size in zip(squares, sizes)
+    ]
+    check(
+        {key: np.stack([one[key] for one in answers]) for key in answers[0]}, expected
+    )
+
+
+@pytest.mark.parametrize(
+    "format", [one for one in SQUARE if (BACKEND, one) != ("jax", "onnx")]
+)
+def test_batches_of_any_length(format, exported, localizer, rng):
+    run = runtimes.load(format, exported(format, image="square", batched=True))
+    for count in (1, 3):
+        squares = rng.integers(0, 256, (count, SIZE, SIZE, 3)).astype("uint8")
+        sizes = rng.integers(10, 500, (count, 2)).astype("int32")
+        found = run(image=squares, image_size=sizes)
+        check(found, expected_for(localizer, squares, sizes))
+
+
+@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("format", ANY)
+def test_images_of_any_size(format, refine, exported, localizer, rng):
+    run = runtimes.load(format, exported(format, refine=refine))
+    for height, width in ((375, 500), (500, 333), (40, 31), (300, 7), (1, 900), (1, 1)):
+        image = smooth_image(rng, height, width)
+        found = run(image=image)
+        expected = localizer.localize(image, refine=refine)[0]
+        side = max(height, width)
+        np.testing.assert_allclose(found["box"], expected.box, atol=0.005 * side)
+        assert found["box"].dtype == np.float32 and found["box"].shape == (4,)
+        assert found["label"] == expected.label and found["label"].dtype == np.int32
+        np.testing.assert_allclose(found["scores"], expected.scores, atol=0.01)
+        assert found["score"] == found["scores"].max()
+        assert found["quality"] == pytest.approx(expected.quality, abs=0.02)
+
+
+@pytest.mark.parametrize("format", SQUARE)
+def test_the_file_says_what_it_is(format, exported):
+    path = exported(format, image="square")
+    told = runtimes.read_metadata(format, path)
+    assert json.loads(told["class_names"]) == NAMES
+    assert told["keras_localize_version"] == keras_localize.__version__
+    assert told["image_size"] == str(SIZE) and "letterboxed" in told["inputs"]
+
+
+@pytest.mark.parametrize("format", SQUARE)
+def test_nothing_but_the_files_of_the_format(format, exported):
+    path = exported(format, image="square")
+    files = {one.name for one in path.parent.iterdir()}
+    also = {"model.bin"} if format == "openvino" else set()
+    assert files == {path.name} | also
+
+
+@pytest.mark.skipif(
+    "tf_saved_model" not in SQUARE, reason="SavedModel needs TensorFlow"
+)
+def test_a_saved_model_takes_batches_of_squares_too(exported, localizer, rng):
     import tensorflow as tf
 
-    localizer = build_localizer(tiny_backbone(), classes, quality=True)
-    point = localizer.head.prediction
-    point.set_weights([rng.normal(size=point.kernel.shape), np.zeros(8)])
-    export_localizer(localizer, tmp_path / "served")
-    served = tf.saved_model.load(str(tmp_path / "served"))
-    for height, width in ((375, 500), (500, 333), (40, 31), (300, 7)):
-        picture = smooth_picture(rng, height, width)
-        found = {key: x.numpy() for key, x in served.serve(picture).items()}
-        expected = localizer.localize(picture)[0]
-        side = max(height, width)
-        np.testing.assert_allclose(found["box"], expected.box, atol=0.01 * side)
-        assert found["quality"] == pytest.approx(expected.quality, abs=0.01)
-        if classes is None:
-            assert set(found) == {"box", "quality"}
-            continue
-        assert found["label"] == expected.label and found["label"].dtype == np.int32
-        assert found["score"] == pytest.approx(expected.score, abs=0.01)
-        assert found["scores"].shape == (max(classes, 2),)
-    squares = rng.uniform(0, 255, (5, 32, 32, 3)).astype("float32")
+    served = tf.saved_model.load(str(exported("tf_saved_model", image="square")))
+    squares = rng.uniform(0, 255, (5, SIZE, SIZE, 3)).astype("float32")
     answers = served.serve_squares(squares)
     for key, value in localizer.predict(squares, verbose=0).items():
         np.testing.assert_allclose(answers[key], value, atol=1e-5)
 
 
-@tensorflow_only
+# --- what is exported, before it is converted ---
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_classes": None},
+        {"num_classes": 1},
+        {"num_classes": 1, "class_names": ["cat"]},
+        {"num_classes": 1, "class_names": ["cat", "dog"]},
+        {"num_classes": 3, "quality": False, "head": "pooled"},
+        {"num_classes": 3, "head": "flatten"},
+    ],
+)
+def test_the_answers_of_every_kind_of_model(options, rng):
+    localizer = moved_localizer(**options)
+    image = smooth_image(rng, 60, 90)
+    square, image_size = letterbox(image, SIZE)
+    model = SquareModel(localizer)
+    found = numpy(model(square, np.array(image_size, "int32")))
+    expected = localizer.localize(image)[0]
+    assert list(found) == model.answers
+    np.testing.assert_allclose(found["box"], expected.box, atol=1e-3)
+    assert ("label" in found) == (expected.label is not None)
+    assert ("quality" in found) == (expected.quality is not None)
+    if expected.label is not None:
+        assert found["label"] == expected.label
+        np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
+    assert ImageModel(localizer).answers == model.answers
+
+
+def test_refinement_crops_as_localize_does(localizer, rng):
+    """An object near the border, and a small one."""
+    for height, width in ((375, 500), (40, 31), (200, 11), (1, 1)):
+        image = smooth_image(rng, height, width)
+        found = numpy(ImageModel(localizer, refine=True)(image))
+        expected = localizer.localize(image, refine=True)[0]
+        side = max(height, width)
+        np.testing.assert_allclose(found["box"], expected.box, atol=0.005 * side)
+        np.testing.assert_allclose(found["scores"], expected.scores, atol=0.01)
+
+
+# --- what cannot be written, or not wholly ---
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="one writer is enough")
 def test_replaces_what_was_there_and_leaves_nothing_else(tmp_path, monkeypatch):
     localizer = build_localizer(tiny_backbone(), 3)
     path = tmp_path / "deep" / "served"
@@ -74,31 +242,50 @@ def test_replaces_what_was_there_and_leaves_nothing_else(tmp_path, monkeypatch):
             export_localizer(localizer, path)
     assert [each.name for each in path.parent.iterdir()] == ["served"]
     assert [each.name for each in path.iterdir()] == ["old"]
-    export_localizer(localizer, path)
+    export_localizer(localizer, str(path))
     assert [each.name for each in path.parent.iterdir()] == ["served"]
     assert not (path / "old").exists() and (path / "saved_model.pb").exists()
 
 
-def test_what_cannot_be_exported_is_named(tmp_path):
-    localizer = build_localizer(tiny_backbone(), 3)
-    with pytest.raises(ValueError, match="format='h5'"):
-        export_localizer(localizer, tmp_path / "x", format="h5")
-    with pytest.raises(ValueError, match=r"Localizer.*Functional"):
-        export_localizer(tiny_backbone(), tmp_path / "x")
-    if keras.backend.backend() != "tensorflow":
-        with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow"):
-            export_localizer(localizer, tmp_path / "x")
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"format": "h5"}, "format='h5'"),
+        ({"format": ["onnx"]}, "format="),
+        ({"image": "round"}, "image='round'"),
+        ({"format": "litert", "image": "any"}, "image='any'.*format='litert'"),
+        ({"format": "onnx", "image": "square", "refine": True}, "refine=True"),
+        ({"format": "onnx", "batched": True}, "batched=True.*image='square'"),
+        ({"format": "openvino", "path": "model.onnx"}, r"`path` must end in \.xml"),
+    ],
+)
+def test_bad_arguments_are_named(options, message, localizer, tmp_path):
+    if BACKEND == "jax" and options.get("format") == "openvino":
+        pytest.skip("JAX writes no OpenVINO at all")
+    options = {"path": "x", **options}
+    with pytest.raises(ValueError, match=message):
+        export_localizer(localizer, tmp_path / options.pop("path"), **options)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch's own format")
-def test_another_format_holds_the_model(tmp_path, rng):
-    torch = pytest.importorskip("torch")
-    localizer = build_localizer(tiny_backbone(), 3)
-    export_localizer(localizer, tmp_path / "model.pt2", format="torch")
-    program = torch.export.load(tmp_path / "model.pt2").module()
-    square = rng.uniform(0, 255, (1, 32, 32, 3)).astype("float32")
-    found = program(torch.from_numpy(square))
-    expected = localizer.predict(square, verbose=0)
-    for key, value in expected.items():
-        np.testing.assert_allclose(found[key].detach().numpy(), value, atol=1e-5)
+def test_no_localizer(tmp_path):
+    with pytest.raises(ValueError, match=r"Localizer.*Functional"):
+        export_localizer(tiny_backbone(), tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    "format, image",
+    [
+        (format, image)
+        for format in runtimes.READS
+        for image, possible in (("any", ANY), ("square", SQUARE))
+        if format not in possible
+        and (image == "square" or format in ("tf_saved_model", "onnx"))
+    ],
+)
+def test_what_keras_cannot_export_names_a_backend_that_can(
+    format, image, localizer, tmp_path
+):
+    with pytest.raises(ValueError, match=rf"{BACKEND}\. Save.*KERAS_BACKEND=(t|j)"):
+        export_localizer(localizer, tmp_path / "x.xml", format, image=image)
+    assert not list(tmp_path.iterdir())

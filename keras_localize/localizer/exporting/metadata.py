@@ -1,0 +1,26 @@
+"""What an exported file says of itself."""
+
+import json
+
+import keras_localize
+from keras_localize.localizer.localizer import Localizer
+
+# The file's name in formats that hold files.
+FILE_NAME = "keras_localize.json"
+
+
+def metadata(localizer: Localizer, inputs: str) -> dict[str, str]:
+    """Texts by key: class names (JSON), input and version.
+
+    Args:
+        localizer: the localizer.
+        inputs: in words, what the file takes.
+    """
+    return {
+        "keras_localize_version": keras_localize.__version__,
+        "class_names": json.dumps(localizer.class_names, ensure_ascii=False),
+        "image_size": str(localizer.image_size),
+        "inputs": inputs,
+        "outputs": "box: xyxy in pixels of the original image; label: the id of the "
+        "class, an index into class_names; score, scores: probabilities",
+    }

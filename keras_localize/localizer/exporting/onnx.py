@@ -1,0 +1,59 @@
+"""ONNX, for onnxruntime on servers and in browsers."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_localize.localizer.exporting.serving import ImageModel, SquareModel
+from keras_localize.localizer.exporting.signature import input_signature
+from keras_localize.localizer.exporting.torch_program import torch_program
+
+
+def write_onnx(
+    model: SquareModel | ImageModel, path: Path, notes: dict[str, str]
+) -> None:
+    """Writes an ONNX file.
+
+    Args:
+        model: what to export.
+        path: the file.
+        notes: the metadata; in the file's `metadata_props`.
+    """
+    onnx: Any = importlib.import_module("onnx")  # it has no types
+
+    if keras.backend.backend() == "torch":
+        _export_torch(model, path)
+    else:
+        model.export(
+            str(path),
+            format="onnx",
+            input_signature=input_signature(model),
+            verbose=False,
+        )
+    converted = onnx.load(str(path))
+    names = [spec.name for spec in input_signature(model)]
+    _rename(converted.graph, converted.graph.input, names)
+    _rename(converted.graph, converted.graph.output, model.answers)
+    onnx.helper.set_model_props(converted, notes)
+    onnx.checker.check_model(converted)
+    onnx.save(converted, str(path))
+
+
+def _export_torch(model: SquareModel | ImageModel, path: Path) -> None:
+    import torch
+
+    # `Model.export` falls back to tracing where an axis is open, which fixes it.
+    program: Any = torch.onnx.export(torch_program(model), verbose=False)
+    program.save(str(path), external_data=False)
+
+
+def _rename(graph: Any, values: Any, names: list[str]) -> None:
+    """Gives inputs or outputs of a graph their names, wherever they are used."""
+    new = {value.name: name for value, name in zip(values, names, strict=True)}
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [new.get(end, end) for end in ends]
+    for value in values:
+        value.name = new[value.name]

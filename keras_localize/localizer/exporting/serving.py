@@ -1,0 +1,143 @@
+"""What an exported file computes: from pixels to the answer, all in `keras.ops`."""
+
+from collections.abc import Callable, Mapping
+
+import keras
+from keras import ops
+
+from keras_localize.boxes import clip
+from keras_localize.localizer.exporting.sampling import crop, letterbox, size_of
+from keras_localize.localizer.localizer import Localizer
+from keras_localize.localizer.predictions import (
+    class_probabilities,
+    join_refined,
+    to_original,
+)
+from keras_localize.localizer.refinement import out_of_windows, windows_around
+from keras_localize.types import Tensor
+
+
+class ServingModel(keras.Model):
+    """The base of what is exported.
+
+    Args:
+        localizer: the localizer.
+
+    Attributes:
+        answers: the names of the outputs, in their order.
+    """
+
+    def __init__(self, localizer: Localizer) -> None:
+        super().__init__(name="serving")
+        self.localizer = localizer
+        self.answers = _answer_names(localizer)
+        self.built = True  # it has no variables but the localizer's
+
+
+class SquareModel(ServingModel):
+    """Takes a letterboxed square, and the size that its image had before.
+
+    Args:
+        localizer: the localizer.
+        batched: whether inputs and outputs have a leading axis.
+
+    Call arguments:
+        image: uint8 (size, size, 3), always channels last.
+        image_size: int32 (2,), (height, width) of the original image.
+    """
+
+    def __init__(self, localizer: Localizer, batched: bool = False) -> None:
+        super().__init__(localizer)
+        self.batched = batched
+
+    def call(self, image: Tensor, image_size: Tensor) -> dict[str, Tensor]:
+        if not self.batched:
+            image, image_size = image[None], image_size[None]
+        outputs = predict(self.localizer, image)
+        box = to_original(outputs["box"], image_size, self.localizer.image_size)
+        answer = to_answer(self.localizer, outputs, box)
+        return answer if self.batched else _first(answer)
+
+
+class ImageModel(ServingModel):
+    """Takes an image of any size and letterboxes it.
+
+    Args:
+        localizer: the localizer.
+        refine: whether to predict again on a crop around the box.
+        letterbox: from an image (H, W, 3) and a size to the square; by default by
+            operations that every runtime has.
+
+    Call arguments:
+        image: uint8 (height, width, 3), always channels last.
+    """
+
+    def __init__(
+        self,
+        localizer: Localizer,
+        refine: bool = False,
+        letterbox: Callable[[Tensor, int], Tensor] = letterbox,
+    ) -> None:
+        super().__init__(localizer)
+        self.refine = refine
+        self.letterbox = letterbox
+
+    def call(self, image: Tensor) -> dict[str, Tensor]:
+        size = self.localizer.image_size
+        image_size = size_of(image)[None]
+        outputs = predict(self.localizer, self.letterbox(image, size)[None])
+        box = to_original(outputs["box"], image_size, size)
+        if self.refine:
+            sides = ops.cast(image_size, "float32")
+            window = windows_around(box, sides, size, ops)
+            refined = predict(self.localizer, crop(image, window[0], size)[None])
+            box = clip(out_of_windows(refined["box"], window, ops), "xyxy", image_size)
+            outputs = join_refined(outputs, refined)
+        return _first(to_answer(self.localizer, outputs, box))
+
+
+def predict(localizer: Localizer, squares: Tensor) -> dict[str, Tensor]:
+    """The localizer's outputs for squares (B, size, size, 3)."""
+    squares = ops.cast(squares, "float32")
+    if keras.config.image_data_format() == "channels_first":
+        squares = ops.transpose(squares, (0, 3, 1, 2))
+    return localizer(squares, training=False)
+
+
+def to_answer(
+    localizer: Localizer, outputs: Mapping[str, Tensor], box: Tensor
+) -> dict[str, Tensor]:
+    """What the files give, sorted by name, each with a leading axis.
+
+    Args:
+        localizer: the localizer.
+        outputs: its outputs.
+        box: the boxes in pixels of the original images.
+    """
+    answer = {"box": box}
+    if "label" in outputs:
+        scores = class_probabilities(outputs["label"], localizer.class_names)
+        answer["label"] = _argmax(scores)
+        answer["score"] = ops.max(scores, axis=-1)
+        answer["scores"] = scores
+    for name in ("quality", "presence"):
+        if name in outputs:
+            answer[name] = outputs[name][:, 0]
+    return {name: answer[name] for name in sorted(answer)}
+
+
+def _answer_names(localizer: Localizer) -> list[str]:
+    names = set(localizer.output)
+    return sorted(names | {"score", "scores"} if "label" in names else names)
+
+
+def _argmax(scores: Tensor) -> Tensor:
+    """The first of the largest scores, int32, by operations that converters know."""
+    ids = ops.arange(0, scores.shape[-1], dtype="float32")
+    below = scores < ops.max(scores, axis=-1, keepdims=True)
+    candidates = ops.where(below, float(scores.shape[-1]), ids)
+    return ops.cast(ops.min(candidates, axis=-1), "int32")
+
+
+def _first(answer: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value[0] for name, value in answer.items()}
