@@ -102,10 +102,12 @@ class LocalizationModel(keras.Model):
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         self._match(given)
         if isinstance(given.get("validation_data"), (tuple, list)):
-            names = ("x", "y", "sample_weight")
-            validation = dict(zip(names, given["validation_data"]))
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(
+                given["validation_data"]
+            )
+            validation = {"y": y, "sample_weight": weight}
             self._match(validation)
-            given["validation_data"] = tuple(validation.values())
+            given["validation_data"] = (x, *validation.values())
         callbacks: Any = given.get("callbacks")
         own = [OneCycle(given.get("initial_epoch", 0))] if self._automatic else []
         if isinstance(callbacks, keras.callbacks.CallbackList):
