@@ -14,7 +14,11 @@ from keras_localize.localizer.exporting.metadata import metadata
 from keras_localize.localizer.exporting.onnx import write_onnx
 from keras_localize.localizer.exporting.openvino import write_openvino
 from keras_localize.localizer.exporting.saved_model import write_saved_model
-from keras_localize.localizer.exporting.serving import ImageModel, SquareModel
+from keras_localize.localizer.exporting.serving import (
+    ImageModel,
+    ServingModel,
+    SquareModel,
+)
 from keras_localize.localizer.exporting.torch_program import write_torch
 from keras_localize.localizer.localizer import Localizer
 
@@ -123,15 +127,15 @@ def export_localizer(
         raise ValueError(
             f"`path` must end in .xml with format='openvino'. Received: path={path!r}"
         )
+    model: ServingModel
     if image == "any":
-        model, inputs = ImageModel(localizer, refine), "image: RGB (height, width, 3)"
+        model = ImageModel(localizer, refine)
     else:
-        model, inputs = SquareModel(localizer, batched), "image: letterboxed RGB"
-        inputs += "; image_size: (height, width) before"
+        model = SquareModel(localizer, batched)
     with replacing(path) as unfinished, warnings.catch_warnings():
         # What converters warn of is their own code and no mistake of the user.
         warnings.simplefilter("ignore")
-        _WRITERS[format](model, unfinished, metadata(localizer, inputs))
+        _WRITERS[format](model, unfinished, metadata(model))
 
 
 def _check_options(format: str, image: str, refine: bool, batched: bool) -> None:

@@ -24,9 +24,12 @@ class ServingModel(keras.Model):
         localizer: the localizer.
 
     Attributes:
+        takes: the inputs in words.
         answers: the names of the outputs, in their order.
         batched: whether inputs and outputs have a leading axis.
     """
+
+    takes: str
 
     def __init__(self, localizer: Localizer, batched: bool = False) -> None:
         super().__init__(name="serving")
@@ -48,6 +51,8 @@ class SquareModel(ServingModel):
         image_size: int32 (2,), (height, width) of the original image.
     """
 
+    takes = "image: letterboxed RGB; image_size: (height, width) before"
+
     def call(self, image: Tensor, image_size: Tensor) -> dict[str, Tensor]:
         if not self.batched:
             image, image_size = image[None], image_size[None]
@@ -63,22 +68,21 @@ class ImageModel(ServingModel):
     Args:
         localizer: the localizer.
         refine: whether to predict again on a crop around the box.
-        letterbox: from an image (H, W, 3) and a size to the square; by default by
-            operations that every runtime has.
+
+    Attributes:
+        letterbox: from an image (H, W, 3) and a size to the square, by operations that
+            every runtime has. A format with better ones may replace it.
 
     Call arguments:
         image: uint8 (height, width, 3), always channels last.
     """
 
-    def __init__(
-        self,
-        localizer: Localizer,
-        refine: bool = False,
-        letterbox: Callable[[Tensor, int], Tensor] = letterbox,
-    ) -> None:
+    takes = "image: RGB (height, width, 3)"
+
+    def __init__(self, localizer: Localizer, refine: bool = False) -> None:
         super().__init__(localizer)
         self.refine = refine
-        self.letterbox = letterbox
+        self.letterbox: Callable[[Tensor, int], Tensor] = letterbox
 
     def call(self, image: Tensor) -> dict[str, Tensor]:
         size = self.localizer.image_size
