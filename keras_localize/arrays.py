@@ -1,11 +1,11 @@
-"""From the backend's tensors to NumPy."""
+"""From the backend's tensors to NumPy, and the content of arrays in a digest."""
 
 from typing import Any
 
 import keras
 import numpy as np
 
-__all__ = ["to_numpy"]
+__all__ = ["digest_array", "to_numpy"]
 
 
 def to_numpy(values: Any) -> np.ndarray:
@@ -14,3 +14,9 @@ def to_numpy(values: Any) -> np.ndarray:
     `keras.ops.convert_to_numpy`, with the type that it has.
     """
     return np.asarray(keras.ops.convert_to_numpy(values))
+
+
+def digest_array(digest: Any, array: np.ndarray) -> None:
+    """Updates a `hashlib` digest by an array's dtype, shape and content."""
+    digest.update(f"{array.dtype} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)

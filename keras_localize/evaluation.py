@@ -17,25 +17,25 @@ def evaluate_localizer(
     batch_size: int = 32,
     **options: Unpack[LocalizeOptions],
 ) -> LocalizationReport:
-    """Localizes all images of a data set and compares the answers with the truth.
+    """Localizes all images of a dataset and compares the answers with the truth.
 
     Boxes are compared in the pixels of the original images. Classes are matched by
-    name: the data set may list them in another order.
+    name: the dataset may list them in another order.
 
     Args:
         localizer: a `Localizer`.
         dataset: a `LocalizationDataset`.
         worst: how many of the images with the lowest IoU to list.
-        batch_size: images at a time.
+        batch_size: how many images are predicted at a time.
         **options: those of `Localizer.localize`: `flip_average`, `refine`, ...
 
     Returns:
         A `LocalizationReport`.
 
     Raises:
+        ImageError, ValueError, TypeError: as `Localizer.localize`.
         ValueError: for an empty dataset, or one with a class that the localizer does
-            not have; for a localizer without class names, one with another number of
-            classes.
+            not have; for a localizer without class names, one with more classes.
 
     Example:
 
@@ -52,8 +52,6 @@ def evaluate_localizer(
         raise ValueError(
             f"`localizer` must be a Localizer. Received: {type(localizer).__name__}"
         )
-    if len(dataset) == 0:
-        raise ValueError("`dataset` must hold images. Received: an empty dataset")
     _check_classes(localizer, dataset)
     answers = localizer.localize(dataset, batch_size, **options)
     return report_localizations(answers, dataset, worst=worst)

@@ -10,6 +10,7 @@ import numpy as np
 from keras_localize import figures
 from keras_localize.arrays import to_numpy
 from keras_localize.boxes import convert, iou
+from keras_localize.checks import check_non_negative_int
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.localizer import Localization
 
@@ -60,7 +61,7 @@ class ClassReport:
 
 @dataclasses.dataclass(frozen=True)
 class LocalizationReport:
-    """The figures of a data set; `print` shows them as a table.
+    """The figures of a dataset; `print` shows them as a table.
 
     All figures lie in [0, 1], but for the correlation. Those of boxes count the images
     that have one, and are NaN where none has. Those of labels count the images that
@@ -147,7 +148,7 @@ def report_localizations(
     *,
     worst: int = 20,
 ) -> LocalizationReport:
-    """Compares answers with the truth of a data set.
+    """Compares answers with the truth of a dataset.
 
     Args:
         localizations: one answer for each record of `dataset`, in its order, as
@@ -161,7 +162,8 @@ def report_localizations(
         A `LocalizationReport`.
 
     Raises:
-        ValueError: for another number of answers, or an empty data set.
+        ValueError: for another number of answers, an empty dataset, or a `worst`
+            below 0.
 
     Example:
 
@@ -177,6 +179,7 @@ def report_localizations(
     """
     if len(dataset) == 0:
         raise ValueError("`dataset` must hold images. Received: an empty dataset")
+    check_non_negative_int(worst, "worst")
     localizations = list(localizations)
     if len(localizations) != len(dataset):
         raise ValueError(
@@ -204,7 +207,7 @@ def report_localizations(
     absent = truth.presence == 0
     return LocalizationReport(
         images=len(truth),
-        with_box=int((truth.weights > 0).sum()),
+        with_box=boxed,
         skipped=int((~kept).sum()),
         false_alarms=sum(
             answer.box is not None for answer, none in zip(answers, absent) if none

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from keras_localize.arrays import to_numpy
-from keras_localize.boxes.formats import convert
-from keras_localize.boxes.overlap import iou
+from keras_localize.boxes import convert, iou
 from keras_localize.checks import check_positive_int
+from keras_localize.datasets import LocalizationDataset
 from keras_localize.images import load
+from keras_localize.localizer import Localization
 from keras_localize.localizer.predictions import class_probabilities
 from keras_localize.types import ArrayLike, BoundingBoxFormat
 
@@ -90,7 +91,7 @@ def plot_localizations(
     from matplotlib.patches import Rectangle
 
     true_format = bounding_box_format
-    if hasattr(images, "image_sizes"):  # a LocalizationDataset
+    if isinstance(images, LocalizationDataset):
         class_names = images.class_names if class_names is None else class_names
         if truth is None:
             truth = {"box": images.boxes, "label": images.labels}
@@ -240,54 +241,54 @@ def _entries(
     count: int,
     bounding_box_format: BoundingBoxFormat,
     class_names: Sequence[str] | None,
-) -> list["_Entry"]:
+) -> list[_Entry]:
     if given is None:
         return [_Entry()] * count
-    if isinstance(given, dict):
-        boxes = None if given.get("box") is None else to_numpy(given["box"])
-        names, scores = _names_and_scores(given.get("label"), class_names)
-    elif any(hasattr(answer, "box") for answer in given):
-        entries = []
-        for answer in given:
-            if answer is None:
-                entries.append(_Entry())
-                continue
-            name = answer.class_name
-            if name is None and answer.label is not None:
-                name = _class_name(answer.label, class_names)
-            entries.append(_Entry(answer.box, "xyxy", name, answer.score))
+    if not isinstance(given, dict) and all(
+        answer is None or hasattr(answer, "box") for answer in given
+    ):
+        entries = [_entry(answer, class_names) for answer in given]
         return _counted(entries, argument, count)
-    else:
-        boxes, names, scores = to_numpy(given), None, None
-    names, scores = list(names or ()), list(scores or ())
-    if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != 4):
+    outputs = given if isinstance(given, dict) else {"box": given}
+    boxes: Any = [None] * count
+    if outputs.get("box") is not None:
+        boxes = to_numpy(outputs["box"])
+        if boxes.ndim != 2 or boxes.shape[1] != 4:
+            raise ValueError(
+                f"`{argument}` must have boxes of shape ({count}, 4). "
+                f"Received shape: {boxes.shape}"
+            )
+    elif outputs.get("label") is None:
         raise ValueError(
-            f"`{argument}` must have boxes of shape ({count}, 4). "
-            f"Received shape: {boxes.shape}"
+            f'`{argument}` must hold "box" or "label". '
+            f"Received: {', '.join(outputs) or 'nothing'}"
         )
-    length = len(names) if boxes is None else len(boxes)
-    for part in (names, scores):
-        if part:
-            _counted(part, argument, length)
-    entries = [
-        _Entry(
-            None if boxes is None else boxes[i],
-            bounding_box_format,
-            names[i] if names else None,
-            scores[i] if scores else None,
-        )
-        for i in range(length)
+    names, scores = _names_and_scores(outputs.get("label"), class_names, count)
+    for part in (boxes, names, scores):
+        _counted(part, argument, count)
+    return [
+        _Entry(box, bounding_box_format, name, score)
+        for box, name, score in zip(boxes, names, scores)
     ]
-    return _counted(entries, argument, count)
+
+
+def _entry(answer: Localization | None, class_names: Sequence[str] | None) -> _Entry:
+    if answer is None:
+        return _Entry()
+    name = answer.class_name
+    if name is None and answer.label is not None:
+        name = _class_name(answer.label, class_names)
+    return _Entry(answer.box, "xyxy", name, answer.score)
 
 
 def _names_and_scores(
-    label: ArrayLike | None, class_names: Sequence[str] | None
-) -> tuple[list[str | None] | None, list[float] | None]:
+    label: ArrayLike | None, class_names: Sequence[str] | None, count: int
+) -> tuple[list[str | None], list[float | None]]:
     """Class names and scores from class ids or probabilities."""
     if label is None:
-        return None, None
-    ids, scores = to_numpy(label), None
+        return [None] * count, [None] * count
+    ids = to_numpy(label)
+    scores: list[float | None] = [None] * len(ids)
     if ids.ndim == 2:
         probabilities = to_numpy(class_probabilities(ids, class_names))
         ids, scores = probabilities.argmax(axis=1), probabilities.max(axis=1).tolist()
@@ -302,7 +303,7 @@ def _class_name(index: int, class_names: Sequence[str] | None) -> str | None:
     return str(class_names[index])
 
 
-def _counted(entries: list, argument: str, count: int) -> list:
+def _counted(entries: Any, argument: str, count: int) -> Any:
     if len(entries) != count:
         raise ValueError(
             f"`{argument}` must have one entry per image, {count}. "

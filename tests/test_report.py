@@ -208,3 +208,5 @@ def test_bad_arguments():
         report_localizations([answer()], dataset([0, 1]))
     with pytest.raises(ValueError, match="empty"):
         report_localizations([], dataset([0])[:0])
+    with pytest.raises(ValueError, match="worst=-1"):
+        report_localizations([answer()], dataset([0]), worst=-1)

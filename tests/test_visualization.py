@@ -72,7 +72,14 @@ def test_model_outputs_and_arrays():
     assert drawn(pixels.axes[1]) == [(5, 6, 12, 14)]
 
 
+def test_images_that_were_all_skipped(dataset):
+    figure = plot_localizations(dataset, [None, None])
+    assert [len(drawn(axis)) for axis in figure.axes] == [1, 0]
+
+
 def test_bad_arguments(dataset):
+    with pytest.raises(ValueError, match='must hold "box" or "label"'):
+        plot_localizations(dataset, {})
     with pytest.raises(ValueError, match="one entry per image, 2"):
         plot_localizations(dataset, TRUE[:1])
     with pytest.raises(ValueError, match="shape"):

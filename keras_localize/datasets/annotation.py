@@ -39,7 +39,7 @@ class Annotation:
         objects: its objects in the order of the file.
         size: the (height, width) that the annotation states, or None.
         size_field: the part of the file that states it.
-        notes: oddities that the reader dealt with; `summary()` counts them.
+        notes: what the reader had to decide; `summary()` counts it as handled.
         complete: False where the reader left objects out, such as crowd regions:
             without another object the image is then no image without an object.
     """

@@ -269,7 +269,7 @@ def _problem(name: str, layer: Any) -> str | None:
         return (
             f"its `value_range` must be (0, 255), as the images are, not {value_range}"
         )
-    # Subclasses are taken as they are: nobody but their author can make another.
+    # A subclass is used as it is: what its constructor takes is not known.
     if type(layer) is not getattr(keras.layers, name):
         if layer.data_format != "channels_last":
             return "its `data_format` must be channels_last"

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from keras_localize.arrays import digest_array
 from keras_localize.checks import check_choice, check_positive_int, check_seed
 from keras_localize.datasets.augmentation import Augmentation
 from keras_localize.datasets.class_weights import ClassWeight, label_weights
@@ -116,7 +117,7 @@ class Batches:
 
         It depends on the images' names, sizes and times of change (of arrays: on the
         pixels), on all targets and weights, and on every argument. None where
-        `augment` is a function, about which nothing can be told.
+        `augment` is a function, whose draws are not known.
         """
         augmentation = ()
         if self.augmentation is not None:
@@ -130,8 +131,7 @@ class Batches:
         digest.update(repr((arguments, order, self.targets, self.single)).encode())
         digest.update(repr(augmentation).encode())
         for array in (*self.values.values(), *self.weights.values()):
-            digest.update(f"{array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
+            digest_array(digest, array)
         return digest.hexdigest()
 
     def images(self, indices: np.ndarray) -> np.ndarray:

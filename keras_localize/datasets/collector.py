@@ -90,9 +90,9 @@ class Collector:
                     self.handled[note].append(annotation.name)
                 kept.append((annotation, info, decision))
         if not kept:
-            told = ", ".join(f"{len(n)} {r}" for r, n in self.skipped.items())
+            reasons = ", ".join(f"{len(n)} {r}" for r, n in self.skipped.items())
             raise AnnotationError(
-                source, "no usable record", received=told or "nothing"
+                source, "no usable record", received=reasons or "nothing"
             )
         names = self.class_names
         if names is None:

@@ -11,7 +11,7 @@ from keras_localize.datasets.class_names import ClassNames
 from keras_localize.datasets.collector import Collector
 from keras_localize.datasets.csv_columns import Column, check_columns, find_columns
 from keras_localize.datasets.csv_rows import BoxRows
-from keras_localize.datasets.csv_table import Row, Table, read_table
+from keras_localize.datasets.csv_table import Row, Table, cell_at, read_table
 from keras_localize.datasets.csv_via import ViaRows, is_via
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.errors import AnnotationError
@@ -101,7 +101,7 @@ def read_csv(
         multiple: several rows of one image: `"largest"`, `"first"`, `"skip"` or
             `"error"`; see `read_voc`.
         on_error: `"raise"` or `"skip"`. A table whose columns or unit cannot be
-            told is always an error.
+            determined is always an error.
         outside: `"clip"` or `"error"`.
         pixels: `"upright"` or `"raw"`.
         verify: decode every image once now.
@@ -153,10 +153,10 @@ def read_csv(
     for name, rows in _by_image(reader).items():
         with collector.record(name):
             line, cells = rows[0]
-            stated = cells[reader.image] if reader.image < len(cells) else ""
+            stated = image_name(cell_at(cells, reader.image))
             place = f"line {line}: {reader.image_name}"
             notes: list[str] = []
-            file = folder.find(image_name(stated), table.path, place, notes)
+            file = folder.find(stated, table.path, place, notes)
             objects, of_objects = zip(*(reader.object(*row) for row in rows))
             notes += dict.fromkeys(note for note in of_objects if note is not None)
             collector.keep(
@@ -198,6 +198,6 @@ def _by_image(reader: BoxRows | ViaRows) -> dict[str, list[Row]]:
     """The rows of each image; a row without a name stands alone."""
     groups: dict[str, list[Row]] = {}
     for line, cells in reader.rows:
-        name = cells[reader.image] if reader.image < len(cells) else ""
-        groups.setdefault(image_name(name) or f"line {line}", []).append((line, cells))
+        name = image_name(cell_at(cells, reader.image))
+        groups.setdefault(name or f"line {line}", []).append((line, cells))
     return groups

@@ -114,8 +114,8 @@ def find_columns(
         asked: `bounding_box_format`, or None: as the names of the columns say.
 
     Raises:
-        AnnotationError: for a column that is not there, that cannot be told from
-            another, or that is named twice.
+        AnnotationError: for a column that is not there, that cannot be distinguished
+            from another, or that is named twice.
     """
     names = table.rows[0][1]
     header = not _numbered(given) or _is_header(names, given)

@@ -3,7 +3,7 @@
 from keras_localize.boxes.formats import as_corners, is_relative
 from keras_localize.datasets.annotation import AnnotatedObject
 from keras_localize.datasets.csv_columns import Columns
-from keras_localize.datasets.csv_table import Table
+from keras_localize.datasets.csv_table import Table, cell_at
 from keras_localize.datasets.csv_units import in_fractions
 from keras_localize.datasets.errors import AnnotationError
 
@@ -54,8 +54,8 @@ class BoxRows:
                 ),
                 received=cells,
             )
-        label = _cell(cells, columns.label)
-        box = [_cell(cells, number) for number in columns.box]
+        label = cell_at(cells, columns.label)
+        box = [cell_at(cells, number) for number in columns.box]
         if not label and not any(box) and len(cells) > max(columns.label, *columns.box):
             return None, None
         if not label:
@@ -75,7 +75,7 @@ class BoxRows:
         """The (height, width) that a row states, or None."""
         if self.columns.size is None:
             return None
-        size = [_cell(cells, number) for number in self.columns.size]
+        size = [cell_at(cells, number) for number in self.columns.size]
         if not all(size):
             return None
         height, width = self._numbers(size, self.columns.size, f"line {line}")
@@ -91,7 +91,3 @@ class BoxRows:
             self.table.number(cell, f"{place}: {self.columns.names[number]}")
             for cell, number in zip(cells, columns)
         ]
-
-
-def _cell(cells: list[str], number: int) -> str:
-    return cells[number] if number < len(cells) else ""

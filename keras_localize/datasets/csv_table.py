@@ -90,7 +90,7 @@ def read_table(path: Path) -> Table:
         io.StringIO(text, newline=""),
         delimiter=separator,
         skipinitialspace=True,
-        strict=True,  # else a quote that is never closed swallows the rest
+        strict=True,  # else an open quote takes the rest of the file as one cell
     )
     rows: list[Row] = []
     try:
@@ -108,6 +108,11 @@ def read_table(path: Path) -> Table:
         _DECIMAL_COMMA.fullmatch(cell) for _, cells in rows for cell in cells
     )
     return Table(path, rows, separator, decimal_comma)
+
+
+def cell_at(cells: list[str], number: int) -> str:
+    """A cell of a row, "" where the row is shorter."""
+    return cells[number] if number < len(cells) else ""
 
 
 def is_number(cell: str) -> bool:

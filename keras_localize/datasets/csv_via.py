@@ -7,7 +7,7 @@ from typing import Any
 from keras_localize.datasets.annotation import AnnotatedObject, Corners, hull
 from keras_localize.datasets.annotation_files import finite
 from keras_localize.datasets.csv_columns import LABEL_NAMES, plain
-from keras_localize.datasets.csv_table import Table
+from keras_localize.datasets.csv_table import Table, cell_at
 from keras_localize.datasets.errors import AnnotationError
 
 _NOTES = {
@@ -123,7 +123,7 @@ class ViaRows:
         )
 
     def _json(self, cells: list[str], column: int, place: str) -> dict[str, Any]:
-        text = cells[column] if column < len(cells) else ""
+        text = cell_at(cells, column)
         try:
             content = json.loads(text or "{}")
         except (ValueError, RecursionError) as error:

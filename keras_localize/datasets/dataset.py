@@ -149,8 +149,8 @@ class LocalizationDataset(BatchSource):
             presence=self.presence[chosen],
             names=names,
             handled={
-                reason: [name for name in told if name in kept]
-                for reason, told in self._handled.items()
+                reason: [name for name in listed if name in kept]
+                for reason, listed in self._handled.items()
             },
         )
 
@@ -217,8 +217,8 @@ class LocalizationDataset(BatchSource):
         """What was handled, by other names of the records."""
         renamed = dict(zip(self.names, names))
         return {
-            reason: tuple(renamed.get(name, name) for name in told)
-            for reason, told in self._handled.items()
+            reason: tuple(renamed.get(name, name) for name in listed)
+            for reason, listed in self._handled.items()
         }
 
     def with_class_names(self, class_names: Iterable[str]) -> "LocalizationDataset":

@@ -56,7 +56,7 @@ def decide(
     Raises:
         AnnotationError: for what is wrong, and for what `policy` calls an error.
     """
-    notes = [*annotation.notes, *_oddities(annotation, info)]
+    notes = [*annotation.notes, *_unusual(annotation, info)]
     notes += _check_size(annotation, info, policy)
     objects = [
         replace(obj, class_name=composed(obj.class_name)) for obj in annotation.objects
@@ -201,7 +201,7 @@ def _check_size(annotation: Annotation, info: ImageInfo, policy: Policy) -> list
     )
 
 
-def _oddities(annotation: Annotation, info: ImageInfo) -> Iterator[str]:
+def _unusual(annotation: Annotation, info: ImageInfo) -> Iterator[str]:
     """What is unusual about an image's file."""
     suffix = Path(annotation.path).suffix.lower()
     actual = "JPEG" if info.format == "MPO" else info.format

@@ -92,7 +92,7 @@ def load_oxford_pets(
     of `test` come with box weight 0, so that they train or measure the label alone.
     The boxes' pixels are counted from 1 and inclusive; they come out half-open.
 
-    The official data has oddities. They are dealt with and counted by reason in
+    The official data has irregular files. They are handled and counted by reason in
     `summary()`: images without a box, GIF and PNG files named .jpg, two animals in
     one image (the larger is taken), unknown EXIF orientations; left out are
     images whose JPEG data is broken, and stray files among the images.

@@ -27,7 +27,7 @@ class FileContent(NamedTuple):
         objects: the objects.
         size: (height, width) of the image, or None.
         size_field: the part of the file that holds it.
-        notes: oddities that were dealt with.
+        notes: what had to be decided; see `Annotation`.
     """
 
     image_name: str
@@ -50,7 +50,7 @@ def read_paired_files(
 
     `annotations_dir/NAME.suffix` belongs to the image `images_dir/NAME.*`; where there
     is none or more than one, to the image that the file names. An image without a
-    file has no object that anyone knows of: `without_box` says what becomes of it.
+    file has no known object: `without_box` says what becomes of it.
 
     Args:
         collector: takes the annotations.

@@ -24,9 +24,9 @@ class BatchDataset(keras.utils.PyDataset):
     order of (seed, epoch) whatever the index: Keras shuffles the indices of a
     PyDataset, which would undo the order that was asked for.
 
-    Keras's own threads read ahead across the end of an epoch, so that batches of the
-    epoch before are seen. Keras is therefore told of one worker, and each batch that
-    is read ahead here belongs to one epoch.
+    Keras's own threads read ahead across the end of an epoch, so that an epoch would
+    see batches of the one before. So Keras gets `workers=1`, and this class reads ahead
+    within one epoch only.
 
     Args:
         batches: what is read.
@@ -77,7 +77,7 @@ class BatchDataset(keras.utils.PyDataset):
     def content_fingerprint(self) -> str | None:
         """A text that is the same for the same batches from the next epoch on.
 
-        None where that cannot be told; see `Batches.fingerprint`.
+        None where `augment` is a function; see `Batches.fingerprint`.
         """
         return self.batches.fingerprint(self.epoch)
 

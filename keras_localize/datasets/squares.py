@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_localize import types
+from keras_localize.arrays import digest_array
 from keras_localize.boxes.square import fit
 from keras_localize.images import fast_jpeg, letterbox
 from keras_localize.types import ArrayLike
@@ -122,8 +123,8 @@ class _Memory:
 class _Folder:
     """One file: a square per record, and behind it a byte that says it is there.
 
-    Plain reads and writes, not a memory map: on a full disk a map kills the
-    process, a write says so.
+    Plain reads and writes, not a memory map: on a full disk a write raises an error,
+    where a memory map would end the process.
     """
 
     def __init__(self, folder: Path, key: str, size: int):
@@ -163,12 +164,11 @@ class _Folder:
 
 
 def _fingerprint(images: Sequence[str | np.ndarray], size: int) -> str:
-    path = "pillow" if fast_jpeg.packages() is None else "fast_jpeg"
-    digest = hashlib.sha256(f"letterbox 3 {path} {size}".encode())
+    decoder = "pillow" if fast_jpeg.packages() is None else "fast_jpeg"
+    digest = hashlib.sha256(f"letterbox 3 {decoder} {size}".encode())
     for image in images:
         if isinstance(image, np.ndarray):
-            digest.update(repr(image.shape).encode())
-            digest.update(np.ascontiguousarray(image).data)
+            digest_array(digest, image)
         else:
             stat = os.stat(image)
             digest.update(f"{image}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())

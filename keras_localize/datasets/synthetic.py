@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
 from keras_localize import types
+from keras_localize.checks import check_number
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.progress import Progress
 from keras_localize.files import replacing
@@ -72,10 +73,7 @@ def make_synthetic(
                 f"Received: {argument}={value!r}"
             )
 
-    if isinstance(negatives, bool) or not 0 <= negatives <= 1:
-        raise ValueError(
-            f"`negatives` must be a number in [0, 1]. Received: negatives={negatives!r}"
-        )
+    check_number(negatives, "negatives", 0, 1)
     # As many of the first n images as n * negatives, rounded.
     counts = np.floor(np.arange(num_images + 1) * negatives + 0.5)
     presence = np.diff(counts) == 0

@@ -124,9 +124,8 @@ def _read_file(file: Path, one_based: bool) -> FileContent:
 def parse_xml(path: Path) -> Element:
     """The root element `<annotation>` of an XML file that declares nothing.
 
-    A document type declaration is refused, and with it every trick that is built on
-    entities; there is nothing left that could expand or fetch. Prefixes of XML
-    namespaces are dropped.
+    A document type declaration is refused, so that the file cannot define entities:
+    nothing is expanded and nothing is fetched. Prefixes of XML namespaces are dropped.
     """
     content = read_bytes(path, RECORD_LIMIT)
     builder = TreeBuilder()

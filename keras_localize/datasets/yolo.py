@@ -81,7 +81,7 @@ def read_yolo(
         task: what the lines are: `"detect"`, `"segment"` or `"pose"`, in the words of
             Ultralytics. `"auto"`: each line by its count of numbers. A keypoint of
             three numbers ends in 0, 1 or 2; keypoints of two numbers cannot always be
-            told from polygons: that is then an error that asks for `task`. A
+            distinguished from polygons: that is then an error that asks for `task`. A
             `data.yaml` with a `kpt_shape` says `"pose"`.
         without_box, multiple, on_error, outside, pixels, verify: as in `read_voc`. An
             image with an empty text file, or with none, has no object.

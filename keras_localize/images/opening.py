@@ -47,6 +47,18 @@ def opened(source: ImageSource) -> Iterator[Image.Image]:
         yield image
 
 
+def readable_again(source: Any) -> Any:
+    """The bytes of a stream that can be read only once; else the source itself.
+
+    Raises:
+        ImageError: where the stream cannot be read.
+    """
+    if not hasattr(source, "read") or _can_rewind(source):
+        return source
+    with _named_errors(source):
+        return _content(source)
+
+
 def _open(source: Any) -> Image.Image:
     if isinstance(source, Image.Image):
         return _copied(source)
@@ -76,9 +88,13 @@ def _has_outdated_orientation(source: Any) -> bool:
     )
 
 
+def _can_rewind(file: Any) -> bool:
+    return hasattr(file, "seekable") and file.seekable()
+
+
 def _content(file: IO[bytes]) -> bytes:
     """All bytes of an open file, which keeps its position if it has one."""
-    if not (hasattr(file, "seekable") and file.seekable()):
+    if not _can_rewind(file):
         content = file.read()
     else:
         position = file.tell()

@@ -37,7 +37,7 @@ def build_localizer(
             frozen unless `trainable_backbone`.
         num_classes: number of classes; `None` for a box without a label.
         class_names: the names of the classes, kept with the model: a list, or a
-            dict from class id to name. One name is a data set with one class: it is
+            dict from class id to name. One name is a dataset with one class: it is
             the answer for every image. `num_classes=1` with two names, or without
             names, is one sigmoid unit between the class ids 0 and 1.
         image_size: side of the square images in pixels; needed where the

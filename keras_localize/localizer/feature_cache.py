@@ -12,9 +12,10 @@ import keras
 import numpy as np
 
 from keras_localize import types
-from keras_localize.arrays import to_numpy
+from keras_localize.arrays import digest_array, to_numpy
 from keras_localize.boxes import flip
 from keras_localize.checks import check_bool, check_positive_int
+from keras_localize.localizer.feature_batches import ByOutput
 from keras_localize.localizer.feature_store import (
     FolderStore,
     MemoryStore,
@@ -24,8 +25,6 @@ from keras_localize.localizer.feature_store import (
 )
 from keras_localize.localizer.flipping import flip_images
 
-# One array, or a dict of arrays by output.
-ByOutput: TypeAlias = Any
 Cached: TypeAlias = tuple[list[np.ndarray], ByOutput, ByOutput]
 
 
@@ -141,8 +140,8 @@ class _Batch(NamedTuple):
         """A text that is the same for the same batch."""
         digest = hashlib.blake2b(digest_size=16)
         for name, array in {"images": self.images, **self.named}.items():
-            digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
+            digest.update(f"{name} ".encode())
+            digest_array(digest, array)
         return digest.hexdigest()
 
 
@@ -154,12 +153,12 @@ def _passes(batches: Any, views: int) -> Iterator[Callable[[], _Batch]]:
                 batches.on_epoch_end()
             # It is indexed; plain iteration would not know its end.
             for index in range(len(batches)):
-                yield functools.partial(_read, batches, index)
+                yield functools.partial(_batch_at, batches, index)
             continue
         empty = True
         for batch in batches:
             empty = False
-            yield functools.partial(_batch, batch)
+            yield functools.partial(_as_batch, batch)
         if view and empty:
             raise ValueError(
                 f"`views={views}` needs `batches` that can be iterated that often. "
@@ -167,11 +166,11 @@ def _passes(batches: Any, views: int) -> Iterator[Callable[[], _Batch]]:
             )
 
 
-def _read(batches: Any, index: int) -> _Batch:
-    return _batch(batches[index])
+def _batch_at(batches: Any, index: int) -> _Batch:
+    return _as_batch(batches[index])
 
 
-def _batch(batch: Any) -> _Batch:
+def _as_batch(batch: Any) -> _Batch:
     if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
         received = type(batch).__name__
         if isinstance(batch, (tuple, list)):
@@ -191,7 +190,7 @@ def _batch(batch: Any) -> _Batch:
     return _Batch(images, targets | weights)
 
 
-def _named(kind: str, values: ByOutput) -> Rows:
+def _named(kind: str, values: Any) -> Rows:
     """`{"box": ...}` as `{"targets.box": ...}`, one array as `{"targets": ...}`."""
     if isinstance(values, dict):
         return {f"{kind}.{name}": to_numpy(value) for name, value in values.items()}
@@ -199,7 +198,7 @@ def _named(kind: str, values: ByOutput) -> Rows:
 
 
 def _grouped(rows: Rows) -> Cached:
-    """The inverse of `_named`, for maps, targets and weights."""
+    """The inverse of `_named` for targets and weights; the maps as a list."""
 
     def group(kind: str) -> ByOutput:
         if kind in rows:
@@ -207,7 +206,8 @@ def _grouped(rows: Rows) -> Cached:
         size = len(kind) + 1
         return {k[size:]: v for k, v in rows.items() if k.startswith(f"{kind}.")}
 
-    return list(group("maps").values()), group("targets"), group("weights")
+    maps = [x for key, x in rows.items() if key.startswith("maps.")]
+    return maps, group("targets"), group("weights")
 
 
 def _rows(features: Any, batch: _Batch, mirror: bool) -> Rows:
@@ -235,7 +235,5 @@ def _maps(features: Any, images: np.ndarray) -> Rows:
 def _digest_of_weights(features: Any) -> str:
     digest = hashlib.sha256()
     for weight in getattr(features, "weights", ()):
-        array = np.ascontiguousarray(to_numpy(weight))
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
+        digest_array(digest, to_numpy(weight))
     return digest.hexdigest()

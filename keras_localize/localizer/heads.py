@@ -13,7 +13,7 @@ from keras_localize.types import Tensor
 
 @keras.saving.register_keras_serializable(package="keras_localize")
 class SingleClass(keras.layers.Layer):
-    """The label output of a data set with one class: its probability is 1.
+    """The label output of a dataset with one class: its probability is 1.
 
     Args:
         **kwargs: of `keras.layers.Layer`.

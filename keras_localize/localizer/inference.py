@@ -26,6 +26,7 @@ from keras_localize.checks import (
     check_positive_int,
 )
 from keras_localize.images import ImageError, crop, letterbox
+from keras_localize.images.opening import readable_again
 from keras_localize.localizer.flipping import flip_images
 from keras_localize.localizer.localization import Localization
 from keras_localize.localizer.predictions import (
@@ -206,7 +207,7 @@ class _Pipeline:
 
     def _read(self, source: Any) -> _Read:
         try:
-            image = _readable_again(source) if self.refine else source
+            image = readable_again(source) if self.refine else source
             return _Read(source, image, *letterbox(image, self.localizer.image_size))
         except ImageError as error:
             if not self.skip:
@@ -285,22 +286,6 @@ def _resolve(options: LocalizeOptions) -> dict[str, Any]:
     return resolved
 
 
-def _readable_again(source: Any) -> Any:
-    """The bytes of a stream that can be read only once; else the source itself."""
-    stream = hasattr(source, "read")
-    if not stream or (hasattr(source, "seekable") and source.seekable()):
-        return source
-    try:
-        content = source.read()
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise ImageError(source, "unreadable image", what) from error
-    if isinstance(content, str):
-        what = 'opened as text, expected mode "rb"'
-        raise ImageError(source, "not an image", what)
-    return content
-
-
 def _map_ahead(
     pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
 ) -> Generator[Any]:
@@ -315,6 +300,6 @@ def _map_ahead(
             waiting.extend(
                 pool.submit(function, item) for item in itertools.islice(items, 1)
             )
-    finally:  # an error, or nobody wants the rest
+    finally:  # after an error, or where the caller stops early
         for future in waiting:
             future.cancel()

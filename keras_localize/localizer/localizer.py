@@ -75,8 +75,8 @@ class Localizer(Localizes, LocalizationModel):
         # === Functional model ===
         images = keras.Input(image_shape(image_size), name="images")
         maps = extract(images, preprocessing, backbone)
-        told_apart = num_classes and count_classes(num_classes, class_names)
-        heads = make_heads(num_classes, told_apart, dropout, quality, policy)
+        classes = num_classes and count_classes(num_classes, class_names)
+        heads = make_heads(num_classes, classes, dropout, quality, policy)
         outputs = connect_heads(maps, num_maps, head, heads)
         super().__init__(inputs=images, outputs=outputs, name=name, **kwargs)
         # By it Keras scales the loss in float16, in a loaded model too.

@@ -70,7 +70,7 @@ class OneCycleAdamW(_AdamW):
 
         self.cycle_start = variable(0.0, "cycle_start")
         self.cycle_steps = variable(0.0, "cycle_steps")
-        # The rate that the cycle has set: any other comes from somebody else.
+        # The rate that the cycle has set. The user or a callback sets any other.
         self.cycle_rate = variable(self.peak, "cycle_rate")
 
     def start_cycle(self, steps: int) -> None:

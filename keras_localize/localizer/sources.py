@@ -11,7 +11,7 @@ from keras_localize.datasets import LocalizationDataset
 from keras_localize.images import list_images
 from keras_localize.types import ImageSource
 
-# One image, a folder, a data set, or any iterable of these.
+# One image, a folder, a dataset, or any iterable of these.
 Images: TypeAlias = ImageSource | LocalizationDataset | Iterable[Any]
 
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_localize.arrays import to_numpy
 
-# How far a box may lie beyond the image: the rounding of an honest conversion.
+# How far a box may lie beyond the image: more than a conversion rounds.
 _BORDER = 1e-3
 
 
