@@ -5,11 +5,12 @@ in `_Pipeline`: all in this file. Whoever passes options on takes them by
 `Unpack[LocalizeOptions]`.
 """
 
+import contextlib
 import itertools
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack, overload
 
@@ -178,16 +179,21 @@ class _Pipeline:
         sources, count = each_source(images)
         skipped: list[str] = []
         progress = self._progress(count)
-        with ThreadPoolExecutor(_THREADS) as pool:
-            reads = _map_ahead(pool, self._read, sources, 2 * self.batch_size)
+        ahead = 2 * self.batch_size
+        with (
+            ThreadPoolExecutor(_THREADS) as pool,
+            contextlib.closing(_map_ahead(pool, self._read, sources, ahead)) as reads,
+        ):
             while batch := list(itertools.islice(reads, self.batch_size)):
                 answers = iter(
                     self._answer([r for r in batch if r.square is not None], pool)
                 )
                 for read in batch:
-                    if read.error is not None:
-                        skipped.append(str(read.error))
-                    yield read.source, None if read.error else next(answers)
+                    answer = read.error or next(answers)
+                    if isinstance(answer, ImageError):
+                        skipped.append(str(answer))
+                        answer = None
+                    yield read.source, answer
                 progress.add(len(batch))
         if skipped:
             shown = "; ".join(skipped[:_NAMED]) + ("; ..." if skipped[_NAMED:] else "")
@@ -198,33 +204,42 @@ class _Pipeline:
             )
 
     def _read(self, source: Any) -> _Read:
-        image = _readable_again(source) if self.refine else source
         try:
+            image = _readable_again(source) if self.refine else source
             return _Read(source, image, *letterbox(image, self.localizer.image_size))
         except ImageError as error:
             if not self.skip:
                 raise
             return _Read(source, None, None, None, error)
 
+    def _crop(self, read: _Read, window: Any) -> tuple[np.ndarray, ImageError | None]:
+        try:
+            return crop(read.image, window, self.localizer.image_size), None
+        except ImageError as error:  # it could be read a moment ago
+            if not self.skip:
+                raise
+            return read.square, error
+
     def _answer(
         self, batch: list[_Read], pool: ThreadPoolExecutor
-    ) -> list[Localization]:
+    ) -> list[Localization | ImageError]:
         if not batch:
             return []
         size = self.localizer.image_size
         image_sizes = np.array([read.size for read in batch], "int32")
         outputs = self._predict([read.square for read in batch])
         boxes = to_numpy(to_original(outputs["box"], image_sizes, size))
+        errors: list[ImageError | None] = [None] * len(batch)
         if self.refine:
             windows = windows_around(boxes, image_sizes.astype("float64"), size)
-            images = [read.image for read in batch]
-            crops = list(pool.map(crop, images, windows, itertools.repeat(size)))
+            crops, errors = map(list, zip(*pool.map(self._crop, batch, windows)))
             refined = self._predict(crops)
             boxes = _inside(out_of_windows(refined["box"], windows), image_sizes)
             outputs = join_refined(outputs, refined)
-        return to_localizations(
+        answers = to_localizations(
             outputs, boxes, self.localizer.class_names, self.threshold
         )
+        return [error or answer for error, answer in zip(errors, answers)]
 
     def _predict(self, squares: list[np.ndarray]) -> dict[str, np.ndarray]:
         """The model's outputs for squares, averaged with those of their flips."""
@@ -271,14 +286,22 @@ def _resolve(options: LocalizeOptions) -> dict[str, Any]:
 def _readable_again(source: Any) -> Any:
     """The bytes of a stream that can be read only once; else the source itself."""
     stream = hasattr(source, "read")
-    if stream and not (hasattr(source, "seekable") and source.seekable()):
-        return source.read()
-    return source
+    if not stream or (hasattr(source, "seekable") and source.seekable()):
+        return source
+    try:
+        content = source.read()
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ImageError(source, "unreadable image", what) from error
+    if isinstance(content, str):
+        what = 'opened as text, expected mode "rb"'
+        raise ImageError(source, "not an image", what)
+    return content
 
 
 def _map_ahead(
     pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int
-) -> Iterator:
+) -> Generator[Any]:
     """`map` in the pool's threads, in order, at most `ahead` items early."""
     items, waiting = iter(items), deque()
     try:

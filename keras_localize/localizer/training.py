@@ -103,10 +103,15 @@ class LocalizationModel(keras.Model):
                 that mean other classes than the model's are refused.
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        self._check_targets(given.get("y"), given.get("sample_weight"))
+        self._match(given)
         self._check_class_names(given.get("x"), "x")
         if isinstance(given.get("validation_data"), (tuple, list)):
-            self._check_targets(*given["validation_data"][1:])
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(
+                given["validation_data"]
+            )
+            validation = {"y": y, "sample_weight": weight}
+            self._match(validation)
+            given["validation_data"] = (x, *validation.values())
         else:
             self._check_class_names(given.get("validation_data"), "validation_data")
         callbacks: Any = given.get("callbacks")
@@ -124,7 +129,7 @@ class LocalizationModel(keras.Model):
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`, after the check of the targets that `fit` makes."""
         given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
-        self._check_targets(given.get("y"), given.get("sample_weight"))
+        self._match(given)
         self._check_class_names(given.get("x"), "x")
         options = given.pop("kwargs", {})
         return super().evaluate(**given, **options)
@@ -186,10 +191,20 @@ class LocalizationModel(keras.Model):
             return 1
         return count_classes(outputs["label"].shape[-1], None)
 
-    def _check_targets(self, targets: Any, sample_weight: Any = None) -> None:
-        if targets is not None:
-            matched = match_targets(targets, sample_weight, self._targets())
-            check_targets(*matched, self._count_classes())
+    def _match(self, given: dict[str, Any]) -> None:
+        """Brings arrays of targets and weights into one form and checks them.
+
+        Keras itself takes targets and weights only in the same form.
+        """
+        if given.get("y") is None:
+            return
+        y, sample_weight = match_targets(
+            given["y"], given.get("sample_weight"), self._targets()
+        )
+        check_targets(y, sample_weight, self._count_classes())
+        given["y"] = y
+        if sample_weight is not None:
+            given["sample_weight"] = sample_weight
 
     def _check_class_names(self, data: Any, argument: str) -> None:
         """Refuses batches whose class ids mean other classes than the model's."""

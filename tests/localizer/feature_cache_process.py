@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_localize import cache_features, make_synthetic
 
-COUNT, BATCH = 60, 3
+COUNT, BATCH = 150, 3
 
 
 class Slow:
@@ -61,8 +61,11 @@ def kill(path):
     rng, killed, partial = random.Random(0), 0, 0
     expected = run(path.with_name("whole"))
     while killed < 10:
+        wanted = lines(path) + rng.randint(0, 3)
         process = start(path)
-        time.sleep(rng.uniform(0, 0.06))
+        while lines(path) < wanted:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.015))
         os.kill(process, signal.SIGKILL)
         if os.WIFSIGNALED(os.waitpid(process, 0)[1]):
             killed += 1

@@ -128,3 +128,120 @@ def test_batches_of_other_classes_are_refused(kind):
     assert scores == pytest.approx(
         localizer.evaluate(batches(train), verbose=0, return_dict=True)
     )
+
+
+# --- every form in which Keras takes targets ---
+
+
+def scores(model, x, y, w=None):
+    return model.evaluate(x, y, sample_weight=w, verbose=0, return_dict=True)
+
+
+@pytest.fixture
+def localizer():
+    localizer = build_localizer(tiny_backbone(), 3, quality=True)
+    localizer.compile()
+    return localizer
+
+
+def ordered(localizer, by_output):
+    """In the order of the outputs that have targets."""
+    return [by_output[n] for n in localizer.output_names if n != "quality"]
+
+
+def test_lists_and_positional_arguments_are_the_dicts(localizer, batch):
+    x, y, w = batch
+    expected = scores(localizer, x, y, w)
+    y_list, w_list = ordered(localizer, y), ordered(localizer, w)
+    assert scores(localizer, x, y_list, w_list) == pytest.approx(expected)
+    assert scores(localizer, x, y, w_list) == pytest.approx(expected)
+    for targets, weights in ((y, w), (y_list, w_list), (tuple(y_list), tuple(w_list))):
+        # x, y, batch_size, verbose, sample_weight
+        found = localizer.evaluate(x, targets, 8, 0, weights)
+        assert found[0] == pytest.approx(expected["loss"])
+        found = localizer.test_on_batch(x, targets, weights, return_dict=True)
+        assert found["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+        localizer.evaluate(x, targets, 4, 0, weights, None, None)
+    found = localizer.evaluate(Stream((x, y, w)), verbose=0, return_dict=True)
+    assert found == pytest.approx(expected)
+
+
+def test_fit_in_every_form_learns_the_same(batch):
+    x, y, w = batch
+    found = []
+    for form in ("dict", "list", "positional", "stream", "train_on_batch"):
+        keras.utils.set_random_seed(0)
+        localizer = build_localizer(tiny_backbone(), 3, quality=True, dropout=0.0)
+        # Without the dropout of the quality, which draws in every form anew.
+        localizer.get_layer("quality").drop.rate = 0.0
+        localizer.compile(keras.optimizers.SGD(0.01))
+        y_list, w_list = ordered(localizer, y), ordered(localizer, w)
+        options = {"shuffle": False, "verbose": 0}
+        if form == "dict":
+            localizer.fit(x, y, sample_weight=w, batch_size=8, **options)
+        elif form == "list":
+            localizer.fit(
+                x, y_list, 8, validation_data=(x, y_list, w_list),
+                sample_weight=w_list, **options,
+            )  # fmt: skip
+        elif form == "positional":
+            # batch_size, epochs, verbose, callbacks, validation_split,
+            # validation_data, shuffle, class_weight, sample_weight
+            localizer.fit(x, y, 8, 1, 0, None, 0.0, (x, y, w), False, None, w)
+        elif form == "stream":
+            localizer.fit(Stream((x, y, w)), **options)
+        else:
+            localizer.train_on_batch(x, y_list, w_list)
+        found.append(localizer.predict(x, verbose=0)["box"])
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], atol=1e-5)
+
+
+def test_one_array_for_one_output(batch):
+    x, y, w = batch
+    localizer = build_localizer(tiny_backbone(), None, quality=True)
+    localizer.compile()
+    expected = scores(localizer, x, {"box": y["box"]}, {"box": w["box"]})
+    assert scores(localizer, x, y["box"], w["box"]) == pytest.approx(expected)
+    assert scores(localizer, x, [y["box"]], [w["box"]]) == pytest.approx(expected)
+    found = localizer.evaluate(x, y["box"], 8, 0, w["box"])
+    assert found[0] == pytest.approx(expected["loss"])
+    found = localizer.test_on_batch(x, y["box"], w["box"], return_dict=True)
+    assert found["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+    localizer.fit(x, y["box"], sample_weight=w["box"], verbose=0)
+    localizer.train_on_batch(x, y["box"], w["box"])
+
+
+def test_targets_without_an_output_are_ignored(batch):
+    x, y, w = batch
+    localizer = build_localizer(tiny_backbone(), None)
+    localizer.compile()
+    expected = scores(localizer, x, {"box": y["box"]}, {"box": w["box"]})
+    more = {**y, "presence": np.ones((8, 1)), "colour": np.zeros(8)}
+    weights = {**w, "presence": np.ones(8)}
+    assert scores(localizer, x, more, weights) == pytest.approx(expected)
+    localizer.fit(x, more, sample_weight=weights, verbose=0)
+    localizer.fit(Stream((x, more, weights)), verbose=0)
+    localizer.train_on_batch(x, more, weights)
+
+
+def test_weights_for_some_outputs_alone(localizer, batch):
+    x, y, w = batch
+    expected = scores(localizer, x, y, w)  # the label's weights are 1
+    assert scores(localizer, x, y, {"box": w["box"]}) == pytest.approx(expected)
+    localizer.fit(x, y, sample_weight={"box": w["box"]}, verbose=0)
+    localizer.train_on_batch(x, y, {"label": w["label"]})
+
+
+def test_one_array_of_weights_is_for_every_output(localizer, batch):
+    x, y, w = batch
+    expected = scores(localizer, x, y, dict.fromkeys(y, w["box"]))
+    assert scores(localizer, x, y, w["box"]) == pytest.approx(expected)
+
+
+def test_a_missing_target_is_named(localizer, batch):
+    x, y, _ = batch
+    with pytest.raises(ValueError, match=r"target for each of .*label.*: box"):
+        localizer.fit(x, {"box": y["box"]}, verbose=0)
+    with pytest.raises(ValueError, match=r"a dict with the keys .*: 3 for 2 outputs"):
+        localizer.fit(x, [y["box"], y["label"], y["label"]], verbose=0)
