@@ -1,8 +1,8 @@
 """What an exported file says of itself."""
 
+import importlib
 import json
 
-import keras_localize
 from keras_localize.localizer.localizer import Localizer
 
 # The file's name in formats that hold files.
@@ -16,8 +16,10 @@ def metadata(localizer: Localizer, inputs: str) -> dict[str, str]:
         localizer: the localizer.
         inputs: in words, what the file takes.
     """
+    # The package itself imports this module.
+    package = importlib.import_module("keras_localize")
     return {
-        "keras_localize_version": keras_localize.__version__,
+        "keras_localize_version": package.__version__,
         "class_names": json.dumps(localizer.class_names, ensure_ascii=False),
         "image_size": str(localizer.image_size),
         "inputs": inputs,
