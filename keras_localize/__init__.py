@@ -28,9 +28,8 @@ from keras_localize.localizer import (
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
 from keras_localize.report import LocalizationReport, report_localizations
+from keras_localize.version import __version__
 from keras_localize.visualization import plot_history, plot_localizations
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AnnotationError",

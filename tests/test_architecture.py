@@ -19,12 +19,13 @@ SCRIPTS = sorted(
 MAX_LINES = 400
 
 # A part of the package, and the parts that it may import. Any part may import itself.
-GROUND = {"types", "arrays", "checks", "files", "boxes"}
+GROUND = {"types", "arrays", "checks", "files", "version", "boxes"}
 DATA = {"images", "datasets"}
 MODEL = {"layers", "losses", "metrics", "localizer"}
 MAY_IMPORT = {
     "types": set(),
     "arrays": set(),
+    "version": set(),
     "checks": {"types"},
     "files": {"types"},
     "boxes": {"types", "arrays", "checks"},

@@ -1,9 +1,9 @@
 """What an exported file says of itself."""
 
-import importlib
 import json
 
 from keras_localize.localizer.localizer import Localizer
+from keras_localize.version import __version__
 
 # The file's name in formats that hold files.
 FILE_NAME = "keras_localize.json"
@@ -16,10 +16,8 @@ def metadata(localizer: Localizer, inputs: str) -> dict[str, str]:
         localizer: the localizer.
         inputs: in words, what the file takes.
     """
-    # The package itself imports this module.
-    package = importlib.import_module("keras_localize")
     return {
-        "keras_localize_version": package.__version__,
+        "keras_localize_version": __version__,
         "class_names": json.dumps(localizer.class_names, ensure_ascii=False),
         "image_size": str(localizer.image_size),
         "inputs": inputs,
