@@ -28,7 +28,7 @@ from keras_localize.localizer import (
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
 from keras_localize.report import LocalizationReport, report_localizations
-from keras_localize.version import __version__
+from keras_localize.version import __version__ as __version__
 from keras_localize.visualization import plot_history, plot_localizations
 
 __all__ = [
