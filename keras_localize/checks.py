@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import random
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -48,6 +49,29 @@ def check_number(
             f"`{argument}` must be {expected}. Received: {argument}={value!r}"
         )
     return float(value)
+
+
+def check_rate(value: Any, argument: str) -> float:
+    """`value` as a `float`, or a ValueError unless in [0, 1)."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (number and 0 <= float(value) < 1):
+        raise ValueError(
+            f"`{argument}` must be in [0, 1). Received: {argument}={value!r}"
+        )
+    return float(value)
+
+
+def check_seed(seed: Any) -> int:
+    """`seed` as an `int`, or for None one that `keras.utils.set_random_seed` governs.
+
+    Anything else is a ValueError.
+    """
+    if seed is None:
+        # Python's generator is one of those that `set_random_seed` seeds.
+        return random.randrange(2**31)
+    if not isinstance(seed, numbers.Integral):
+        raise ValueError(f"`seed` must be an int or None. Received: seed={seed!r}")
+    return int(seed)
 
 
 def check_bool(value: Any, argument: str) -> bool:

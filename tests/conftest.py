@@ -36,7 +36,7 @@ def _shared(name):
 
 @pytest.fixture(scope="session")
 def oxford_pets_dir():
-    """Real Oxford-IIIT Pet pictures in the official layout, reduced to 288 px."""
+    """Real Oxford-IIIT Pet images in the official layout, reduced to 288 px."""
     return _shared("oxford_pets")
 
 

@@ -1,5 +1,6 @@
 """Safe access to annotation files: what they hold and what they name is not trusted."""
 
+import json
 import math
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -55,6 +56,15 @@ def read_text(path: Path, limit: int = TABLE_LIMIT) -> str:
         raise AnnotationError(path, "not UTF-8 text", received=str(error)) from error
 
 
+def read_json(path: Path, limit: int = TABLE_LIMIT) -> Any:
+    """What a JSON file holds, or an AnnotationError."""
+    text = read_text(path, limit)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(path, "not JSON", received=str(error)) from error
+
+
 def image_name(text: str) -> str:
     """One name for one image: `./a.jpg` is `a.jpg`, and `\\` is `/`."""
     return PurePosixPath(text.replace("\\", "/")).as_posix() if text else text
@@ -63,6 +73,12 @@ def image_name(text: str) -> str:
 def relative_name(path: Path, folder: Path) -> str:
     """A file's path below `folder`, with forward slashes."""
     return path.relative_to(folder).as_posix()
+
+
+def leaves_folder(name: str) -> bool:
+    """Whether a relative name of any system is absolute or goes up, as `../a`."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or bool(PureWindowsPath(name).drive)
 
 
 def inside(folder: Path, name: str, source: Path | str, place: str) -> Path:
@@ -77,13 +93,7 @@ def inside(folder: Path, name: str, source: Path | str, place: str) -> Path:
     if not name.strip():
         raise AnnotationError(source, "missing file name", field=place, received=name)
     path = PurePosixPath(name.replace("\\", "/"))
-    if (
-        "\0" in name
-        or path.is_absolute()
-        or ".." in path.parts
-        or PureWindowsPath(name).drive
-        or path == PurePosixPath(".")
-    ):
+    if "\0" in name or leaves_folder(name) or path == PurePosixPath("."):
         raise AnnotationError(
             source,
             "file name leaves its folder",

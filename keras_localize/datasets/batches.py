@@ -6,13 +6,12 @@ which thread came first.
 """
 
 import hashlib
-import random
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from keras_localize.checks import check_choice, check_positive_int
+from keras_localize.checks import check_choice, check_positive_int, check_seed
 from keras_localize.datasets.augmentation import Augmentation
 from keras_localize.datasets.class_weights import ClassWeight, label_weights
 from keras_localize.datasets.squares import Squares, square_boxes
@@ -67,8 +66,7 @@ class Batches:
         self.batch_size = check_positive_int(batch_size, "batch_size")
         self.shuffle = shuffle
         self.augmentation = None if augment is None else Augmentation(augment)
-        # Python's generator is the one that keras.utils.set_random_seed governs.
-        self.seed = random.randrange(2**31) if seed is None else int(seed)
+        self.seed = check_seed(seed)
         self.drop_remainder = drop_remainder
         self.single = isinstance(targets, str)
         self.targets = _target_names(targets, bool((dataset.presence == 0).any()))

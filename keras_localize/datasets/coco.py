@@ -20,7 +20,7 @@ from keras_localize.datasets.coco_json import (
     entries,
     number,
     read_categories,
-    read_json,
+    read_coco_json,
 )
 from keras_localize.datasets.collector import Collector
 from keras_localize.datasets.dataset import LocalizationDataset
@@ -97,7 +97,7 @@ def read_coco(
     policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
     folder = ImageFolder(images_dir)
     path = Path(json_path)
-    content = read_json(path)
+    content = read_coco_json(path)
     images = entries(content, "images", path)
     annotations = entries(content, "annotations", path)
     used = (as_id(annotation.get("category_id")) for annotation in annotations)

@@ -1,11 +1,10 @@
 """COCO's JSON: its lists, ids and categories."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from keras_localize.datasets.annotation_files import finite, read_text
+from keras_localize.datasets.annotation_files import finite, read_json
 from keras_localize.datasets.errors import AnnotationError
 
 Entry: TypeAlias = dict[str, Any]
@@ -24,14 +23,9 @@ class Categories(NamedTuple):
     roots: list[str]
 
 
-def read_json(path: Path) -> Entry:
+def read_coco_json(path: Path) -> Entry:
     """The object that a JSON file holds, or an AnnotationError."""
-    try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, AnnotationError):
-            raise
-        raise AnnotationError(path, "not JSON", received=str(error)) from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise AnnotationError(
             path,

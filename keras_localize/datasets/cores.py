@@ -1,4 +1,4 @@
-"""How many threads are worth their while."""
+"""The CPU cores of this process: as many threads decode images in parallel."""
 
 import os
 

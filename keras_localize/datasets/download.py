@@ -16,9 +16,10 @@ import urllib.request
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from keras_localize.datasets.annotation_files import leaves_folder
 from keras_localize.datasets.progress import Progress
 
 _CHUNK = 2**18
@@ -223,7 +224,7 @@ def _extract(
                 "files unpacked"
             )
         name = PurePosixPath(member.name.replace("\\", "/"))
-        if name.is_absolute() or ".." in name.parts or PureWindowsPath(name).drive:
+        if leaves_folder(member.name):
             raise DownloadError(
                 f"{path} was refused: {member.name!r} leaves its folder"
             )

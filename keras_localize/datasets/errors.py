@@ -1,4 +1,4 @@
-"""What is said when a record is bad."""
+"""Errors of annotations and of names of records."""
 
 from keras_localize.types import Path
 

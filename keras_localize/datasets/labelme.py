@@ -1,13 +1,12 @@
 """LabelMe: a folder of images and a folder with one JSON file for each."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from keras_localize import types
 from keras_localize.datasets.annotation import AnnotatedObject, Corners, hull
-from keras_localize.datasets.annotation_files import finite, read_text
+from keras_localize.datasets.annotation_files import finite, read_json
 from keras_localize.datasets.class_names import ClassNames
 from keras_localize.datasets.collector import Collector
 from keras_localize.datasets.dataset import LocalizationDataset
@@ -104,7 +103,7 @@ def read_labelme(
 
 
 def _read_file(file: Path) -> FileContent:
-    content = _json(file)
+    content = _read_json(file)
     objects, notes = [], []
     for position, shape in enumerate(content["shapes"]):
         obj, note = _object(shape, file, f"shapes[{position}]")
@@ -121,13 +120,8 @@ def _read_file(file: Path) -> FileContent:
     )
 
 
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(file, _LIMIT))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, AnnotationError):
-            raise
-        raise AnnotationError(file, "not JSON", received=str(error)) from error
+def _read_json(file: Path) -> dict[str, Any]:
+    content = read_json(file, _LIMIT)
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(s, dict) for s in shapes):
         raise AnnotationError(

@@ -1,4 +1,4 @@
-"""What a reader met, kept and left out."""
+"""What a reader found, kept and left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Summary:
         with_box: how many of them have a box.
         without_box: how many show an object but have no box: they train the label.
         classes: class name -> number of records.
-        found: number of records that the reader met, before anything was skipped.
+        found: number of records that the reader found, before anything was skipped.
         skipped: reason -> names of the records that were left out.
         handled: reason -> names of the records that are in but needed a decision.
         negatives: how many images hold no object.

@@ -1,4 +1,4 @@
-"""Layers: the boxes' functions in Keras clothes, and the localization head."""
+"""Keras layers: preprocessing that moves boxes with pixels, and the box head."""
 
 from keras_localize.layers.localization_head import LocalizationHead
 from keras_localize.layers.pad_to_square import PadToSquare

@@ -2,7 +2,6 @@
 
 import math
 import numbers
-import random
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
@@ -18,7 +17,12 @@ from keras_localize.boxes.formats import (
     to_pixels,
 )
 from keras_localize.boxes.missing import keep_missing
-from keras_localize.checks import check_choice, check_number, check_positive_int
+from keras_localize.checks import (
+    check_choice,
+    check_number,
+    check_positive_int,
+    check_seed,
+)
 from keras_localize.layers.inputs import images_of
 from keras_localize.layers.pad_to_square import PadToSquare
 from keras_localize.layers.pixels import fill_in_dtype, spatial_axes, to_dtype
@@ -120,16 +124,13 @@ class RandomSquareView(PadToSquare):
         # No None here: the square cannot depend on the image.
         self.size: int = check_positive_int(size, "size")
         check_choice(interpolation, ("bilinear", "nearest"), "interpolation")
-        if seed is not None and not isinstance(seed, numbers.Integral):
-            raise ValueError(f"`seed` must be an int or None. Received: seed={seed!r}")
         self.flip = check_number(flip, "flip", 0, 1)
         self.zoom = _check_zoom(zoom)
         self.aspect = check_number(aspect, "aspect", 0, 10)
         self.shift = check_number(shift, "shift", 0, 1)
         self.min_visible = check_number(min_visible, "min_visible", 1e-3, 1)
         self.seed = seed
-        # Python's generator is the one that keras.utils.set_random_seed governs.
-        self._first_seed = random.randrange(2**31) if seed is None else int(seed)
+        self._first_seed = check_seed(seed)
         self.generator = keras.random.SeedGenerator(self._first_seed % 2**31)
         self._tf_generator = None
 

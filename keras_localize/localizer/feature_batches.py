@@ -1,13 +1,12 @@
 """Cached features to shuffled batches, without a second copy of them."""
 
-import random
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
-from keras_localize.checks import check_positive_int
+from keras_localize.checks import check_positive_int, check_seed
 
 # One array, or a dict of arrays by output.
 ByOutput: TypeAlias = np.ndarray | dict[str, np.ndarray]
@@ -32,8 +31,8 @@ class FeatureBatches(keras.utils.PyDataset):
             read ahead across the end of an epoch, so that rows would be missing.
 
     Raises:
-        ValueError: for a `batch_size` that is not positive, several workers, or
-            arrays of different lengths.
+        ValueError: for a `batch_size` that is not positive, a `seed` that is no
+            integer, several workers, or arrays of different lengths.
 
     Example:
 
@@ -72,8 +71,7 @@ class FeatureBatches(keras.utils.PyDataset):
             )
         self.count = lengths.pop()
         self.shuffle = shuffle
-        # Python's generator is the one that keras.utils.set_random_seed governs.
-        self.seed = random.randrange(2**31) if seed is None else int(seed)
+        self.seed = check_seed(seed)
         self.epoch = -1
         self.on_epoch_end()
 

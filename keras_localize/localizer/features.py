@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import keras
 
+from keras_localize.checks import check_positive_int
 from keras_localize.types import Tensor
 
 # Names of layers of the backbone, or their outputs.
@@ -148,11 +149,17 @@ def find_feature_maps(backbone: Any, image_size: int) -> list[keras.KerasTensor]
     return [*(chosen(octave) for octave in finer), final]
 
 
+def image_axes() -> tuple[int, int, int]:
+    """The axes of height, width and channels of a batch in the current data format."""
+    if keras.config.image_data_format() == "channels_first":
+        return (2, 3, 1)
+    return (1, 2, 3)
+
+
 def image_shape(size: int) -> tuple[int, int, int]:
     """The shape of a square RGB image in the current data format."""
-    if keras.config.image_data_format() == "channels_first":
-        return (3, size, size)
-    return (size, size, 3)
+    *_, channels = image_axes()
+    return (3, size, size) if channels == 1 else (size, size, 3)
 
 
 def no_such_layer(
@@ -208,15 +215,15 @@ def _operations_with_maps(backbone: Any) -> list[Any]:
 
 
 def _channels(tensor: keras.KerasTensor) -> int:
-    channels_last = keras.config.image_data_format() == "channels_last"
-    return tensor.shape[3 if channels_last else 1]
+    *_, channels = image_axes()
+    return tensor.shape[channels]
 
 
 def _sizes(
     backbone: Any, tensors: list[keras.KerasTensor], image_size: int
 ) -> list[int]:
     """The longer side of each map for images of `image_size`."""
-    axes = (1, 2) if keras.config.image_data_format() == "channels_last" else (2, 3)
+    *axes, _ = image_axes()
     shapes = [tensor.shape for tensor in tensors]
     if any(shape[axis] is None for shape in shapes for axis in axes):
         model = keras.Model(backbone.inputs[0], tensors)
@@ -299,13 +306,13 @@ def _side(backbone: Any, image_size: int | None) -> int:
             f"{backbone.name!r} with {len(backbone.inputs)} inputs"
         )
     shape = tuple(backbone.inputs[0].shape)
-    channels_last = keras.config.image_data_format() == "channels_last"
-    if len(shape) != 4 or shape[3 if channels_last else 1] not in (3, None):
+    *sides, channels = image_axes()
+    if len(shape) != 4 or shape[channels] not in (3, None):
         raise ValueError(
             "`backbone` must take RGB images, (B, H, W, 3). Received: "
             f"{backbone.name!r} with an input of shape {shape}"
         )
-    height, width = shape[1:3] if channels_last else shape[2:]
+    height, width = (shape[axis] for axis in sides)
     if height != width:
         raise ValueError(
             "`backbone` must take square images (or images of any size). Received: "
@@ -322,10 +329,10 @@ def _side(backbone: Any, image_size: int | None) -> int:
 
 
 def _required(image_size: Any) -> int:
-    if type(image_size) is not int or image_size <= 0:
+    if image_size is None:
         raise ValueError(
             "`image_size`, the side of the square images in pixels, must be a "
             "positive integer: the backbone takes images of any size. Received: "
-            f"image_size={image_size!r}"
+            "image_size=None"
         )
-    return image_size
+    return check_positive_int(image_size, "image_size")

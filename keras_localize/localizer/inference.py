@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from keras_localize.arrays import to_numpy
+from keras_localize.boxes import clip
 from keras_localize.checks import (
     check_bool,
     check_choice,
@@ -234,7 +235,8 @@ class _Pipeline:
             windows = windows_around(boxes, image_sizes.astype("float64"), size)
             crops, errors = map(list, zip(*pool.map(self._crop, batch, windows)))
             refined = self._predict(crops)
-            boxes = _inside(out_of_windows(refined["box"], windows), image_sizes)
+            boxes = out_of_windows(refined["box"], windows).astype("float32")
+            boxes = to_numpy(clip(boxes, "xyxy", image_sizes))
             outputs = join_refined(outputs, refined)
         answers = to_localizations(
             outputs, boxes, self.localizer.class_names, self.threshold
@@ -316,8 +318,3 @@ def _map_ahead(
     finally:  # an error, or nobody wants the rest
         for future in waiting:
             future.cancel()
-
-
-def _inside(boxes: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:
-    limits = image_sizes[:, [1, 0, 1, 0]]
-    return np.clip(boxes, 0, limits).astype("float32")

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_localize.checks import check_rate
 from keras_localize.types import Tensor
 
 
@@ -30,6 +31,9 @@ class LabelCrossentropy(keras.losses.Loss):
     A class id outside of `[0, num_classes)` makes its value NaN, on every backend and
     in compiled code. Its gradient is 0, so that the weights stay finite.
 
+    Raises:
+        ValueError: for a `label_smoothing` outside of [0, 1).
+
     Example:
 
     >>> from keras_localize.localizer.label_loss import LabelCrossentropy
@@ -47,12 +51,7 @@ class LabelCrossentropy(keras.losses.Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(
-                "`label_smoothing` must be in [0, 1). Received: "
-                f"label_smoothing={label_smoothing}"
-            )
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = check_rate(label_smoothing, "label_smoothing")
         self.num_classes = num_classes
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

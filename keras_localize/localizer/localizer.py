@@ -1,11 +1,11 @@
 """The model: a backbone, heads, and what a trained one does for its user."""
 
-import numbers
 from collections.abc import Iterator
 from typing import Any, Self
 
 import keras
 
+from keras_localize.checks import check_rate
 from keras_localize.layers.localization_head import Kind
 from keras_localize.localizer.class_names import (
     ClassNames,
@@ -64,8 +64,7 @@ class Localizer(Localizes, LocalizationModel):
         num_classes = check_num_classes(num_classes)
         class_names = check_class_names(num_classes, class_names)
         head = box_head(head)
-        if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` must be in [0, 1). Received: {dropout!r}")
+        dropout = check_rate(dropout, "dropout")
         if preprocessing is not None and not isinstance(preprocessing, keras.Layer):
             raise ValueError(
                 "`preprocessing` must be a layer or None. Received: "

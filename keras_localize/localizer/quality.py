@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_localize.checks import check_number, check_positive_int
+from keras_localize.checks import check_positive_int, check_rate
 from keras_localize.types import Tensor
 
 
@@ -36,16 +36,15 @@ class QualityHead(keras.layers.Layer):
     Output shape: (B, 1), float32 in (0, 1).
 
     Raises:
-        ValueError: for `units` that are not a positive integer, or another rate.
+        ValueError: for `units` that are not a positive integer, or a `dropout` outside
+            of [0, 1).
     """
 
     def __init__(self, units: int = 64, dropout: float = 0.3, **kwargs: Any) -> None:
         # The box stays float32 under every policy.
         super().__init__(autocast=False, **kwargs)
         self.units = check_positive_int(units, "units")
-        self.dropout = check_number(dropout, "dropout", 0, 1)
-        if self.dropout == 1:
-            raise ValueError(f"`dropout` must be below 1. Received: dropout={dropout}")
+        self.dropout = check_rate(dropout, "dropout")
 
         # === Layers === in float32: one small vector per image.
         def sublayer(cls: Any, name: str, *args: Any, **kwargs: Any) -> Any:
