@@ -24,8 +24,8 @@ DATA = {"images", "datasets"}
 MODEL = {"layers", "losses", "metrics", "localizer"}
 MAY_IMPORT = {
     "types": set(),
-    "version": set(),
     "arrays": set(),
+    "version": set(),
     "checks": {"types"},
     "files": {"types"},
     "boxes": {"types", "arrays", "checks"},

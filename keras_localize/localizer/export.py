@@ -37,7 +37,7 @@ _BACKENDS = {
     ("tf_saved_model", "any"): ("tensorflow",),
     ("tf_saved_model", "square"): ("tensorflow", "jax"),
     ("onnx", "any"): ("tensorflow", "torch"),
-    ("onnx", "square"): ("tensorflow", "jax", "torch"),
+    ("onnx", "square"): ("tensorflow", "torch", "jax"),
     ("litert", "square"): ("tensorflow", "torch"),
     ("openvino", "square"): ("tensorflow", "torch"),
     ("torch", "square"): ("torch",),
@@ -123,6 +123,12 @@ def export_localizer(
         image = "any" if (format, "any") in _BACKENDS else "square"
     _check_options(format, image, refine, batched)
     _check_backend(format, image)
+    if batched and format == "onnx" and keras.backend.backend() == "jax":
+        raise ValueError(
+            "`batched=True` cannot be exported to format='onnx' from the backend jax. "
+            "Save the localizer as a .keras file, load it with "
+            "KERAS_BACKEND=tensorflow, and export it there. Received: batched=True"
+        )
     if format == "openvino" and not str(path).endswith(".xml"):
         raise ValueError(
             f"`path` must end in .xml with format='openvino'. Received: path={path!r}"
@@ -135,7 +141,13 @@ def export_localizer(
     with replacing(path) as unfinished, warnings.catch_warnings():
         # What converters warn of is their own code and no mistake of the user.
         warnings.simplefilter("ignore")
-        _WRITERS[format](model, unfinished, metadata(model))
+        try:
+            _WRITERS[format](model, unfinished, metadata(model))
+        except ImportError as error:
+            raise ImportError(
+                f"format={format!r} needs a package that is not installed (docs/"
+                f"export.md names it): {error}"
+            ) from error
 
 
 def _check_options(format: str, image: str, refine: bool, batched: bool) -> None:

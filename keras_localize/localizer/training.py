@@ -103,15 +103,8 @@ class LocalizationModel(keras.Model):
                 that mean other classes than the model's are refused.
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-<<<<<<< HEAD
-        self._check_targets(given.get("y"), given.get("sample_weight"))
-        self._check_class_names(given.get("x"), "x")
-        if isinstance(given.get("validation_data"), (tuple, list)):
-            self._check_targets(*given["validation_data"][1:])
-        else:
-            self._check_class_names(given.get("validation_data"), "validation_data")
-=======
         self._match(given)
+        self._check_class_names(given.get("x"), "x")
         if isinstance(given.get("validation_data"), (tuple, list)):
             x, y, weight = keras.utils.unpack_x_y_sample_weight(
                 given["validation_data"]
@@ -119,7 +112,8 @@ class LocalizationModel(keras.Model):
             validation = {"y": y, "sample_weight": weight}
             self._match(validation)
             given["validation_data"] = (x, *validation.values())
->>>>>>> words
+        else:
+            self._check_class_names(given.get("validation_data"), "validation_data")
         callbacks: Any = given.get("callbacks")
         own = [OneCycle(given.get("initial_epoch", 0))] if self._automatic else []
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -135,12 +129,8 @@ class LocalizationModel(keras.Model):
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`, after the check of the targets that `fit` makes."""
         given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
-<<<<<<< HEAD
-        self._check_targets(given.get("y"), given.get("sample_weight"))
-        self._check_class_names(given.get("x"), "x")
-=======
         self._match(given)
->>>>>>> words
+        self._check_class_names(given.get("x"), "x")
         options = given.pop("kwargs", {})
         return super().evaluate(**given, **options)
 

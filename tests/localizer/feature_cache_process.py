@@ -76,12 +76,15 @@ def kill(path):
 
 
 def together(path):
+    """Twice two processes killed while they write, then two that come to the end."""
     expected = run(path.with_name("whole"))
-    processes = [start(path), start(path)]
-    time.sleep(0.1)
-    os.kill(processes[0], signal.SIGKILL)
-    for process in processes:
-        os.waitpid(process, 0)
+    for wanted in (8, 16):
+        processes = [start(path), start(path)]
+        while lines(path) < wanted:
+            time.sleep(0.001)
+        for process in processes:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
     processes = [start(path), start(path)]
     ends = [os.waitpid(process, 0)[1] for process in processes]
     return expected, [run(path)], {"ends": ends}

@@ -72,3 +72,21 @@ def test_bad_sizes_and_ends(rng):
         FeatureBatches(*cached(rng), seed=1.5)
     with pytest.raises(IndexError, match="batch 3 of 3"):
         FeatureBatches(*cached(rng), batch_size=4)[3]
+
+
+def test_one_array_of_targets(rng):
+    maps, targets, weights = cached(rng)
+    batches = FeatureBatches(maps, targets["box"], weights["box"], 4, shuffle=False)
+    _, boxes, weight = batches[2]
+    np.testing.assert_array_equal(boxes, targets["box"][8:])
+    assert weight.tolist() == [8, 9]
+
+
+def test_what_would_lose_rows_is_refused(rng):
+    maps, targets, weights = cached(rng)
+    for options in ({"workers": 2}, {"use_multiprocessing": True}):
+        with pytest.raises(ValueError, match="`workers` must be 1"):
+            FeatureBatches(maps, targets, weights, **options)
+    short = {**weights, "box": weights["box"][:9]}
+    with pytest.raises(ValueError, match=r"same number of rows.*\[9, 10\]"):
+        FeatureBatches(maps, targets, short)

@@ -84,6 +84,7 @@ def test_own_optimizers_keep_their_rate(backbone, batch):
     assert rates.seen == pytest.approx([0.01] * 4)
 
 
+@pytest.mark.filterwarnings("ignore:.*ran out of data")  # which is meant
 def test_without_a_known_number_of_steps_the_rate_stays(backbone, batch):
     x, y, w = batch
 

@@ -103,7 +103,6 @@ def test_only_the_wrong_label_is_nan(classes, ids):
     np.testing.assert_allclose(values, [expected, np.nan, np.nan, expected], rtol=1e-5)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("kind", ["to_tf_data", "to_pydataset"])
 def test_batches_of_other_classes_are_refused(kind):
     train = make_synthetic(8, num_classes=3)
@@ -129,7 +128,8 @@ def test_batches_of_other_classes_are_refused(kind):
     assert scores == pytest.approx(
         localizer.evaluate(batches(train), verbose=0, return_dict=True)
     )
-=======
+
+
 # --- every form in which Keras takes targets ---
 
 
@@ -245,4 +245,3 @@ def test_a_missing_target_is_named(localizer, batch):
         localizer.fit(x, {"box": y["box"]}, verbose=0)
     with pytest.raises(ValueError, match=r"a dict with the keys .*: 3 for 2 outputs"):
         localizer.fit(x, [y["box"], y["label"], y["label"]], verbose=0)
->>>>>>> words
