@@ -150,6 +150,14 @@ class BatchSource(Records):
             ValueError: for a bad argument; for a layer as `augment` in worker
                 processes on JAX, which would wait there for ever.
             ImageError: a ValueError, for an image that cannot be decoded.
+
+        Example:
+
+        >>> from keras_localize.datasets import make_synthetic
+        >>> batches = make_synthetic(10).to_pydataset(size=32, batch_size=4)
+        >>> images, targets, weights = batches[0]
+        >>> len(batches), images.shape, targets["box"].shape
+        (3, (4, 32, 32, 3), (4, 4))
         """
         forked = kwargs.get("use_multiprocessing", False)
         on_jax = isinstance(augment, keras.layers.Layer) and (

@@ -123,6 +123,19 @@ class Localizes:
             ImageError: a ValueError that names the image that cannot be read.
             ValueError: for a bad option, or a folder without images.
             TypeError: for an unknown option.
+
+        Example:
+
+        >>> backbone = keras.Sequential(
+        ...     [keras.Input((64, 64, 3)), keras.layers.Conv2D(8, 8, strides=8)]
+        ... )
+        >>> localizer = keras_localize.build_localizer(
+        ...     backbone, 2, class_names=["cat", "dog"], preprocessing=None
+        ... )
+        >>> image = np.zeros((100, 200, 3), "uint8")
+        >>> answer = localizer.localize([image], flip_average=True)[0]
+        >>> answer.class_name in ("cat", "dog"), len(answer.box)
+        (True, 4)
         """
         answers = self.iter_localize(images, batch_size, **options)
         return [answer for _, answer in answers]
@@ -147,6 +160,18 @@ class Localizes:
 
         Raises:
             ImageError, ValueError, TypeError: as `localize`.
+
+        Example:
+
+        >>> backbone = keras.Sequential(
+        ...     [keras.Input((64, 64, 3)), keras.layers.Conv2D(8, 8, strides=8)]
+        ... )
+        >>> localizer = keras_localize.build_localizer(backbone, 2, preprocessing=None)
+        >>> _ = keras_localize.make_synthetic(2, directory="drawn")
+        >>> for path, answer in localizer.iter_localize("drawn"):
+        ...     print(path.name, len(answer.box))
+        synthetic_0_000000.png 4
+        synthetic_0_000001.png 4
         """
         batch_size = check_positive_int(batch_size, "batch_size")
         return _Pipeline(self, batch_size, _resolve(options)).run(images)

@@ -152,6 +152,21 @@ class Localizer(Localizes, LocalizationModel):
 
         Raises:
             ValueError: for a layer that the backbone does not have.
+
+        Example:
+
+        >>> backbone = keras.Sequential(
+        ...     [
+        ...         keras.Input((64, 64, 3)),
+        ...         keras.layers.Conv2D(8, 8, strides=8, name="first"),
+        ...         keras.layers.Conv2D(8, 3, padding="same", name="last"),
+        ...     ]
+        ... )
+        >>> localizer = keras_localize.build_localizer(backbone, 2, preprocessing=None)
+        >>> localizer.unfreeze(from_layer="last")
+        >>> [layer.name for layer in localizer.backbone.layers if layer.trainable]
+        ['last']
+        >>> localizer.compile()
         """
         names = [layer.name for layer in self.backbone.layers]
         if from_layer is not None and from_layer not in names:
