@@ -154,6 +154,22 @@ class LocalizationDataset(BatchSource):
             },
         )
 
+    def _arguments(self) -> dict[str, Any]:
+        """The constructor's arguments for this dataset."""
+        return {
+            "images": self.images,
+            "boxes": self.boxes,
+            "labels": self.labels,
+            "class_names": self.class_names,
+            "weights": self.weights,
+            "image_sizes": self.image_sizes,
+            "presence": self.presence,
+            "names": self.names,
+            "found": self._found,
+            "skipped": self._skipped,
+            "handled": self._handled,
+        }
+
     def _record(self, index: int) -> Record:
         label = int(self.labels[index])
         height, width = self.image_sizes[index]
@@ -242,19 +258,8 @@ class LocalizationDataset(BatchSource):
         """
         class_names = tuple(str(name) for name in class_names)
         labels = relabeled(self.labels, self.class_names, class_names)
-        return LocalizationDataset(
-            self.images,
-            self.boxes,
-            labels,
-            class_names,
-            self.weights,
-            self.image_sizes,
-            presence=self.presence,
-            names=self.names,
-            found=self._found,
-            skipped=self._skipped,
-            handled=self._handled,
-        )
+        changed = {"labels": labels, "class_names": class_names}
+        return LocalizationDataset(**{**self._arguments(), **changed})
 
     def split(
         self, fraction: float = 0.2, seed: int = 0
@@ -319,21 +324,9 @@ class LocalizationDataset(BatchSource):
                     "`images` must be paths to be saved. "
                     f"Received: {type(image).__name__} for {name}"
                 )
-        content = {
-            "images": self.images,
-            "boxes": self.boxes.tolist(),
-            "labels": self.labels.tolist(),
-            "class_names": self.class_names,
-            "weights": self.weights.tolist(),
-            "presence": self.presence.tolist(),
-            "image_sizes": self.image_sizes.tolist(),
-            "names": self.names,
-            "found": self._found,
-            "skipped": self._skipped,
-            "handled": self._handled,
-        }
+        content = json.dumps(self._arguments(), default=np.ndarray.tolist)
         with replacing(path) as unfinished:
-            unfinished.write_text(json.dumps(content), encoding="utf-8")
+            unfinished.write_text(content, encoding="utf-8")
 
     @classmethod
     def load(cls, path: types.Path) -> "LocalizationDataset":
