@@ -140,8 +140,8 @@ def main():
         **({"alpha": float(alpha)} if alpha else {}),
     )
     features, _ = kl.build_localizer(backbone, None).split()
-    seen = views_of(features, train, args.views, args)
-    unseen = views_of(features, validation, 0, args)
+    train_views = views_of(features, train, args.views, args)
+    other_views = views_of(features, validation, 0, args)
 
     candidates = {}
     for head in args.heads:
@@ -170,17 +170,19 @@ def main():
                 inner, outer = train.split(0.25, seed=1000 + seed)
                 place = {name: i for i, name in enumerate(train.names)}
                 chosen = [place[name] for name in inner.names]
-                judged = [place[name] for name in outer.names]
-                seeing, judging = seen, seen
+                held_out = [place[name] for name in outer.names]
+                validation_views = train_views
             else:
-                chosen, judged = range(len(train)), range(len(validation))
-                seeing, judging = seen, unseen
+                chosen, held_out = range(len(train)), range(len(validation))
+                validation_views = other_views
             keras.utils.set_random_seed(seed)
-            model = make(build, seeing)
+            model = make(build, train_views)
             started = time.perf_counter()
-            fit(model, LOSSES[loss](), seeing, np.array(chosen), views, seed, args)
+            loss_fn, train_rows = LOSSES[loss](), np.array(chosen)
+            fit(model, loss_fn, train_views, train_rows, views, seed, args)
             seconds = time.perf_counter() - started
-            rows.append([*judge(model, judging, np.array(judged)), seconds])
+            measured = measure(model, validation_views, np.array(held_out))
+            rows.append([*measured, seconds])
         mean, spread = np.mean(rows, axis=0), np.ptp(rows, axis=0)
         figures = [f"{m:.3f} ±{s / 2:.3f}" for m, s in zip(mean[:5], spread)]
         cells = [name, *figures, f"{model.count_params():,}", f"{mean[5]:.0f}"]
@@ -242,13 +244,13 @@ def fit(model, loss, views, chosen, random_views, seed, args):
             model.train_on_batch(maps, boxes)
 
 
-def judge(model, views, chosen):
+def measure(model, views, chosen):
     """Mean IoU and shares, plain and with the flipped image's box averaged in."""
     (plain, true), (flipped, _) = views[:2]
     true = true[chosen]
     box = model.predict([x[chosen] for x in plain], verbose=0)
-    x0, y0, x1, y1 = model.predict([x[chosen] for x in flipped], verbose=0).T
-    averaged = (box + np.stack([1 - x1, y0, 1 - x0, y1], axis=1)) / 2
+    of_flipped = model.predict([x[chosen] for x in flipped], verbose=0)
+    averaged = (box + ops.convert_to_numpy(kl.boxes.flip(of_flipped))) / 2
     found = [ops.convert_to_numpy(kl.boxes.iou(true, b)) for b in (box, averaged)]
     one, two = found
     return (
