@@ -186,7 +186,7 @@ class LocalizationHead(keras.layers.Layer):
         self, inputs: Any, return_spread: Literal[True]
     ) -> tuple[Tensor, Tensor]: ...
 
-    def call(self, inputs, return_spread=False):
+    def call(self, inputs: Any, return_spread: bool = False) -> Any:
         """Predicts the boxes, and their spread if asked for it; see the class."""
         self._check_spread(return_spread)
         maps = [

@@ -151,7 +151,7 @@ class PadToSquare(keras.layers.Layer):
     @overload
     def __call__(self, data: Tensor, **kwargs: Any) -> Tensor: ...
 
-    def __call__(self, data, **kwargs):
+    def __call__(self, data: Any, **kwargs: Any) -> Any:
         """Moves images, boxes and masks, and passes everything else through."""
         moving = check_inputs(
             moving_part(data), self.data_format, self._takes_ragged_boxes

@@ -144,7 +144,9 @@ class RandomSquareView(PadToSquare):
         self, data: Tensor, training: bool | None = None, seed: Any = None
     ) -> Tensor: ...
 
-    def __call__(self, data, training=None, seed=None):
+    def __call__(
+        self, data: Any, training: bool | None = None, seed: Any = None
+    ) -> Any:
         """Draws views (or pads, with `training=False`); see the class."""
         arguments: dict[str, Any] = {} if training is None else {"training": training}
         if seed is not None:
