@@ -1,5 +1,6 @@
 """How many classes a label output tells apart, and what they are called."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,8 @@ def check_class_names(
             "`class_names` must be a list of names or a dict from class id to name. "
             f"Received: class_names={class_names!r}"
         )
-    names = tuple(str(name) for name in class_names)
+    # Composed, as the readers give them: equal names are equal strings.
+    names = tuple(unicodedata.normalize("NFC", str(name)) for name in class_names)
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(
