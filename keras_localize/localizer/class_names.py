@@ -65,6 +65,25 @@ def check_class_names(
     return names
 
 
+def check_same_classes(model: Any, data: Any, argument: str) -> None:
+    """Refuses batches whose class ids mean other classes than the model's.
+
+    Args:
+        model: its `class_names`, if it has any, say what the ids mean.
+        data: the same; batches that do not say it are taken as they are.
+        argument: what the error calls `data`.
+    """
+    own, given = (getattr(x, "class_names", None) for x in (model, data))
+    if own is None or given is None:
+        return
+    if tuple(given) != tuple(own[: len(given)]):
+        raise ValueError(
+            f"`{argument}` must have the model's classes in the same order: "
+            f"{', '.join(own)} (LocalizationDataset.with_class_names gives them "
+            f"this order). Received: {', '.join(given)}"
+        )
+
+
 def _in_order(names: Mapping[int, str]) -> list[str]:
     if sorted(names, key=str) != sorted(range(len(names)), key=str):
         raise ValueError(

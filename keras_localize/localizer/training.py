@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_localize.boxes import iou
-from keras_localize.localizer.class_names import count_classes
+from keras_localize.localizer.class_names import check_same_classes, count_classes
 from keras_localize.localizer.defaults import (
     FROZEN,
     Recipe,
@@ -187,16 +187,8 @@ class LocalizationModel(keras.Model):
             check_targets(*matched, self._count_classes())
 
     def _check_class_names(self, data: Any, argument: str) -> None:
-        """Refuses batches whose class ids mean other classes than the model's."""
-        own, given = self.class_names, getattr(data, "class_names", None)
-        if "label" not in self._targets() or own is None or given is None:
-            return
-        if tuple(given) != tuple(own[: len(given)]):
-            raise ValueError(
-                f"`{argument}` must have the model's classes in the same order: "
-                f"{', '.join(own)} (LocalizationDataset.with_class_names gives them "
-                f"this order). Received: {', '.join(given)}"
-            )
+        if "label" in self._targets():
+            check_same_classes(self, data, argument)
 
     def _set_modes(self, callbacks: list[keras.callbacks.Callback]) -> None:
         """Tells callbacks of Keras the direction of metrics that it does not know."""
