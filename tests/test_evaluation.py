@@ -79,7 +79,7 @@ def test_bad_datasets(dataset):
     with pytest.raises(ValueError, match="empty"):
         evaluate_localizer(Oracle([]), dataset[:0])
     three = LocalizationDataset(
-        dataset.images, dataset.boxes, dataset.labels, "abc", dataset.weights
+        dataset.images, dataset.boxes, dataset.labels, ["a", "b", "c"], dataset.weights
     )
     with pytest.raises(ValueError, match="3 classes"):
         evaluate_localizer(Oracle(ANSWERS), three)

@@ -219,7 +219,7 @@ def _flattened(augment: Any) -> Iterator[Any]:
 
 
 def _step(function: Any, number: int) -> Step:
-    if not callable(function) or isinstance(function, keras.Model):
+    if not callable(function) or isinstance(function, (keras.Model, type)):
         raise ValueError(
             "`augment` must be a layer, a keras.layers.Pipeline or a function on dicts "
             '{"images", "bounding_boxes"}. '

@@ -69,10 +69,10 @@ class BatchSource(Records):
             of the same names. It has the attribute `class_names`, which
             `Localizer.fit` and `evaluate` compare with the model's. Images are
             (B, size, size, 3) RGB in [0, 255], uint8, or float32 with `augment`.
-            `"label"`: (B,) int32, 0 where there is no object; `"box"`: (B, 4)
-            float32 `rel_xyxy` of the square, zeros where there is none;
-            `"presence"`: (B, 1) float32, 1 or 0. The weights are (B,)
-            float32: of label and box 0 where there is none, of presence 1.
+            `"label"`: (B,) int32, 0 where there is no object; `"box"`: (B, 4) float32
+            `rel_xyxy` of the square, zeros where there is none; `"presence"`: (B, 1)
+            float32, 1 or 0. The weights are (B,) float32: of label and box 0 where
+            there is none, of presence 1.
 
         Raises:
             ValueError: for a bad argument.

@@ -44,19 +44,38 @@ def read_class_names(class_names: ClassNames) -> list[str]:
     if isinstance(class_names, (str, PathLike)):
         source = str(class_names)
         names = _from_file(Path(class_names))
+    names = ordered_names(names, source)
+    if not names:
+        raise AnnotationError(source, "bad class names", expected="at least one name")
+    return names
+
+
+def ordered_names(
+    names: Iterable[str] | Mapping[int, str], source: str = "`class_names`"
+) -> list[str]:
+    """Names as a list in the order of their ids, composed.
+
+    Args:
+        names: the names in order, or a dict id -> name.
+        source: what errors call them.
+
+    Raises:
+        AnnotationError: a ValueError; for one text, a set, ids with gaps, and for a
+            name that is empty or stands twice.
+    """
     if isinstance(names, Mapping):
         names = _in_order(names, source)
-    if isinstance(names, (set, frozenset)):
+    if isinstance(names, (str, bytes, set, frozenset)):
         raise AnnotationError(
             source, "names without an order", expected="a list", received=names
         )
     names = [composed(str(name).strip()) for name in names]
     repeated = [name for name, count in Counter(names).items() if count > 1]
-    if not names or "" in names or repeated:
+    if "" in names or repeated:
         raise AnnotationError(
             source,
             "bad class names",
-            expected="at least one name, none empty, none twice",
+            expected="none empty, none twice",
             received=repeated or names,
         )
     return names

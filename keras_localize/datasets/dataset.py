@@ -13,6 +13,7 @@ import numpy as np
 from keras_localize import types
 from keras_localize.datasets import validation
 from keras_localize.datasets.batch_source import BatchSource
+from keras_localize.datasets.class_names import composed, ordered_names
 from keras_localize.datasets.errors import AnnotationError, UnknownNameError
 from keras_localize.datasets.joining import distinct_names, relabeled, united
 from keras_localize.datasets.record import Record
@@ -34,7 +35,8 @@ class LocalizationDataset(BatchSource):
         boxes: (N, 4) `rel_xyxy`: fractions of the *upright* image's sides, in
             [0, 1], `x0 < x1` and `y0 < y1`. Zeros where the weight is 0.
         labels: N class ids, from 0; -1 for an image that holds no object.
-        class_names: the classes' names in the order of their ids.
+        class_names: the classes' names in the order of their ids, or a dict from id
+            to name.
         weights: N box weights, finite and not negative: 0 where there is no box,
             else usually 1. None: 1 for all images that hold an object.
         image_sizes: (N, 2) integers, (height, width) of the upright images in
@@ -73,7 +75,7 @@ class LocalizationDataset(BatchSource):
         images: Iterable[types.Path | np.ndarray],
         boxes: ArrayLike,
         labels: ArrayLike,
-        class_names: Iterable[str],
+        class_names: Iterable[str] | Mapping[int, str],
         weights: ArrayLike | None = None,
         image_sizes: ArrayLike | None = None,
         *,
@@ -85,7 +87,7 @@ class LocalizationDataset(BatchSource):
     ):
         self.images = validation.as_images(images)
         count = len(self.images)
-        self.class_names = tuple(str(name) for name in class_names)
+        self.class_names = tuple(ordered_names(class_names))
         self.names = validation.as_names(names, self.images)
         self.presence = validation.as_presence(presence, count)
         self.labels = validation.as_labels(
@@ -186,17 +188,19 @@ class LocalizationDataset(BatchSource):
 
     @functools.cached_property
     def _positions(self) -> dict[str, int]:
-        return {name: index for index, name in enumerate(self.names)}
+        composed_too = {composed(name): i for i, name in enumerate(self.names)}
+        return composed_too | {name: i for i, name in enumerate(self.names)}
 
     def _position(self, name: str) -> int:
-        if name not in self._positions:
+        index = self._positions.get(name, self._positions.get(composed(name)))
+        if index is None:
             near = difflib.get_close_matches(name, self.names, n=3, cutoff=0.5)
             hint = f"; near names: {', '.join(near)}" if near else ""
             raise UnknownNameError(
                 f"no record of this name in a dataset of {len(self)}{hint}. "
                 f"Received: {name!r}"
             )
-        return self._positions[name]
+        return index
 
     def __add__(self, other: "LocalizationDataset") -> "LocalizationDataset":
         """The records of both, this dataset's first.
@@ -237,12 +241,14 @@ class LocalizationDataset(BatchSource):
             for reason, listed in self._handled.items()
         }
 
-    def with_class_names(self, class_names: Iterable[str]) -> "LocalizationDataset":
+    def with_class_names(
+        self, class_names: Iterable[str] | Mapping[int, str]
+    ) -> "LocalizationDataset":
         """The same records with the classes in another order, matched by name.
 
         Args:
-            class_names: names in the order of their new ids: every class that this
-                dataset has records of, and any others.
+            class_names: names in the order of their new ids, or a dict id -> name:
+                every class that this dataset has records of, and any others.
 
         Raises:
             ValueError: for a class with records that is missing, or a name that occurs
@@ -256,7 +262,7 @@ class LocalizationDataset(BatchSource):
         >>> [x.class_name for x in again] == [x.class_name for x in dataset]
         True
         """
-        class_names = tuple(str(name) for name in class_names)
+        class_names = tuple(ordered_names(class_names))
         labels = relabeled(self.labels, self.class_names, class_names)
         changed = {"labels": labels, "class_names": class_names}
         return LocalizationDataset(**{**self._arguments(), **changed})

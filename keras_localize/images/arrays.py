@@ -6,6 +6,9 @@ from PIL import Image
 from keras_localize.images.errors import ImageError
 from keras_localize.types import ArrayLike
 
+# How far resampling or a filter takes an image in [0, 1] or [-1, 1] beyond its range.
+_OVERSHOOT = 0.25
+
 
 def from_array(source: ArrayLike) -> Image.Image:
     """An array or tensor as a PIL image of 8 bits.
@@ -75,9 +78,9 @@ def _range_advice(low: float, high: float, is_float: bool) -> str | None:
     """
     if low == high:
         return None  # black, white and grey images exist in every range
-    if is_float and low >= 0 and high <= 1:
+    if is_float and low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT:
         return "multiply an image in [0, 1] by 255"
-    if is_float and low >= -1 and high <= 1:
+    if is_float and low >= -1 - _OVERSHOOT and high <= 1 + _OVERSHOOT:
         return "an image x in [-1, 1] is (x + 1) * 127.5"
     if low < -high / 4:
         return "undo the preprocessing that made values negative"

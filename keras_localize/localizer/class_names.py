@@ -1,5 +1,6 @@
 """How many classes a label output tells apart, and what they are called."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,8 @@ def check_class_names(
             "`class_names` must be a list of names or a dict from class id to name. "
             f"Received: class_names={class_names!r}"
         )
-    names = tuple(str(name) for name in class_names)
+    # Composed, as the readers give them: equal names are equal strings.
+    names = tuple(unicodedata.normalize("NFC", str(name)) for name in class_names)
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(
@@ -61,6 +63,25 @@ def check_class_names(
             f"num_classes={num_classes}. Received: {len(names)} names"
         )
     return names
+
+
+def check_same_classes(model: Any, data: Any, argument: str) -> None:
+    """Refuses batches whose class ids mean other classes than the model's.
+
+    Args:
+        model: its `class_names`, if it has any, say what the ids mean.
+        data: the same; batches that do not say it are taken as they are.
+        argument: what the error calls `data`.
+    """
+    own, given = (getattr(x, "class_names", None) for x in (model, data))
+    if own is None or given is None:
+        return
+    if tuple(given) != tuple(own[: len(given)]):
+        raise ValueError(
+            f"`{argument}` must have the model's classes in the same order: "
+            f"{', '.join(own)} (LocalizationDataset.with_class_names gives them "
+            f"this order). Received: {', '.join(given)}"
+        )
 
 
 def _in_order(names: Mapping[int, str]) -> list[str]:

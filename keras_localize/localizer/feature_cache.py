@@ -15,6 +15,7 @@ from keras_localize import types
 from keras_localize.arrays import digest_array, to_numpy
 from keras_localize.boxes import flip
 from keras_localize.checks import check_bool, check_positive_int
+from keras_localize.localizer.class_names import check_same_classes
 from keras_localize.localizer.feature_batches import ByOutput
 from keras_localize.localizer.feature_store import (
     FolderStore,
@@ -71,10 +72,11 @@ def cache_features(
         overflows it. Weights are 1 where the batches have none.
 
     Raises:
-        ValueError: for `batches` without any, or that cannot be iterated again; for
-            a `path` whose features are of another model, other images, targets or
-            weights, or other arguments; or for a later batch with `path` that
-            overflows the float16 of the first.
+        ValueError: for `batches` without any, that cannot be iterated again, or whose
+            `class_names` are not the localizer's in the same order; for a `path` whose
+            features are of another model, other images, targets or weights, or other
+            arguments; or for a later batch with `path` that overflows the float16 of
+            the first.
         OSError: for a `path` that cannot be written; what is there stays good.
 
     Example:
@@ -94,6 +96,7 @@ def cache_features(
     """
     check_positive_int(views, "views")
     check_bool(mirror, "mirror")
+    check_same_classes(features, batches, "batches")
     # Before anything is iterated: it depends on the epoch. (tf.data's own method
     # `fingerprint` knows nothing of the content.)
     content_fingerprint = getattr(batches, "content_fingerprint", None)

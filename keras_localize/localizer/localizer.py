@@ -130,6 +130,8 @@ class Localizer(Localizes, LocalizationModel):
         images = keras.Input(image_shape(self.image_size), name="images")
         maps = extract(images, self.preprocessing, self.backbone)
         features = keras.Model(images, maps, name=f"{self.name}_features")
+        # `cache_features` compares them with those of its batches.
+        features.class_names = None if self.num_classes is None else self.class_names
         inputs = [
             keras.Input(x.shape[1:], dtype=x.dtype, name=f"map_{i}")
             for i, x in enumerate(maps)

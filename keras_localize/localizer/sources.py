@@ -1,7 +1,7 @@
 """What a user calls "images", one image at a time."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,9 +28,10 @@ def each_source(images: Images) -> tuple[Iterator[Any], int | None]:
         return iter([images]), 1
     if isinstance(images, LocalizationDataset):
         images = images.images
-    if not isinstance(images, Iterable):
+    if not isinstance(images, Iterable) or isinstance(images, Mapping):
         raise ValueError(
             "`images` must be an image, a folder, a dataset or an iterable of these. "
+            "Of batches with targets, give the dataset that they were made of. "
             f"Received: {type(images).__name__}"
         )
     return _flat(images), _count(images)

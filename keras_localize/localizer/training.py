@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_localize.boxes import iou
-from keras_localize.localizer.class_names import count_classes
+from keras_localize.localizer.class_names import check_same_classes, count_classes
 from keras_localize.localizer.defaults import (
     FROZEN,
     Recipe,
@@ -28,7 +28,7 @@ class LocalizationModel(keras.Model):
     `LocalizerHeads` takes feature maps; both are trained in the same way.
     """
 
-    _automatic = False  # whether `compile` chose the optimizer
+    _automatic = False  # whether the optimizer has one cycle in each `fit`
     # Names of logged values that rise as the model improves.
     _rising: tuple[str, ...] = ()
     class_names: tuple[str, ...] | None = None
@@ -64,11 +64,11 @@ class LocalizationModel(keras.Model):
             **kwargs: every other argument of `keras.Model.compile`.
         """
         outputs = self._named_outputs()
-        self._automatic = isinstance(optimizer, str) and optimizer == "auto"
-        if self._automatic:
+        if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = OneCycleAdamW(
                 self._recipe().peak_rate, weight_decay=0.01, clipnorm=10.0
             )
+        self._automatic = isinstance(optimizer, OneCycleAdamW)
         defaults = default_losses(outputs, self._count_classes(), self._recipe())
         if isinstance(loss, str) and loss == "auto":
             loss = defaults
@@ -163,11 +163,6 @@ class LocalizationModel(keras.Model):
         y_pred = {name: y_pred[name] for name in y}
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
-    def get_compile_config(self) -> dict[str, Any]:
-        """What `compile` was given; an automatic optimizer stays automatic."""
-        config = super().get_compile_config()
-        return {**config, "optimizer": "auto"} if self._automatic else config
-
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was: it evaluates and goes on training."""
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -207,21 +202,14 @@ class LocalizationModel(keras.Model):
             given["sample_weight"] = sample_weight
 
     def _check_class_names(self, data: Any, argument: str) -> None:
-        """Refuses batches whose class ids mean other classes than the model's."""
-        own, given = self.class_names, getattr(data, "class_names", None)
-        if "label" not in self._targets() or own is None or given is None:
-            return
-        if tuple(given) != tuple(own[: len(given)]):
-            raise ValueError(
-                f"`{argument}` must have the model's classes in the same order: "
-                f"{', '.join(own)} (LocalizationDataset.with_class_names gives them "
-                f"this order). Received: {', '.join(given)}"
-            )
+        if "label" in self._targets():
+            check_same_classes(self, data, argument)
 
     def _set_modes(self, callbacks: list[keras.callbacks.Callback]) -> None:
         """Tells callbacks of Keras the direction of metrics that it does not know."""
         for callback in callbacks:
-            monitor = getattr(callback, "monitor", "").removeprefix("val_")
+            # A callback of the user's own may have an attribute of this name.
+            monitor = str(getattr(callback, "monitor", "")).removeprefix("val_")
             if getattr(callback, "mode", None) == "auto" and monitor in self._rising:
                 callback.mode = "max"
 

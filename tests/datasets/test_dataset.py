@@ -551,3 +551,33 @@ def test_jax_layers_are_refused_in_processes():
     with pytest.raises(ValueError, match="`use_multiprocessing=True`"):
         tiny().to_pydataset(8, augment=view, use_multiprocessing=True)
     tiny().to_pydataset(8, augment=lambda data: data, use_multiprocessing=True)
+
+
+def in_memory(class_names, labels=(0, 1), **options):
+    arrays = [np.zeros((8, 8, 3), "uint8") for _ in labels]
+    boxes = [[0, 0, 0.5, 0.5]] * len(labels)
+    return LocalizationDataset(arrays, boxes, labels, class_names, **options)
+
+
+def test_class_names_of_a_dict_stand_in_the_order_of_their_ids():
+    dataset = in_memory({1: "dog", 0: "cat"})
+    assert [record.class_name for record in dataset] == ["cat", "dog"]
+    turned = dataset.with_class_names({0: "dog", 1: "cat"})
+    assert turned.class_names == ("dog", "cat")
+    assert [record.class_name for record in turned] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    "class_names", ["cat", {1: "cat", 2: "dog"}, {"cat", "dog"}, ["cat", "cat"]]
+)
+def test_class_names_without_one_meaning_are_refused(class_names):
+    with pytest.raises(ValueError, match="`class_names`"):
+        in_memory(class_names)
+
+
+def test_names_are_the_same_in_composed_and_decomposed_unicode():
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    first = in_memory([composed, "dog"], names=[decomposed, "b"])
+    second = in_memory([decomposed, "dog"], names=["c", "d"])
+    assert (first + second).class_names == (composed, "dog")
+    assert first[composed].name == first[decomposed].name == decomposed

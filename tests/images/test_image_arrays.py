@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from image_samples import blocks
+from PIL import Image
 
 from keras_localize import images
 from keras_localize.images import ImageError
@@ -101,3 +102,14 @@ def test_tensors(dtype):
         pytest.skip("torch gives no NumPy array of bfloat16")
     found = images.load(tensor)
     assert np.abs(found - pixels.astype(int)).max() <= (1 if dtype == "bfloat16" else 0)
+
+
+def test_a_unit_range_is_refused_with_the_overshoot_of_a_resampling():
+    edge = np.zeros((8, 8), "float32")
+    edge[:, 4:] = 1
+    resized = np.array(Image.fromarray(edge).resize((32, 32), Image.Resampling.BICUBIC))
+    assert resized.min() < 0 and resized.max() > 1
+    with pytest.raises(ImageError, match=r"multiply .*255"):
+        images.load(resized)
+    with pytest.raises(ImageError, match=r"127\.5"):
+        images.load(resized * 2 - 1)

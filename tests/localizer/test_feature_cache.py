@@ -190,6 +190,25 @@ def test_features_are_those_of_each_image_and_its_flip(backbone, kind):
     heads.fit(maps, targets, sample_weight=weights, verbose=0)
 
 
+@pytest.mark.parametrize("kind", ["to_tf_data", "to_pydataset"])
+def test_batches_with_other_classes_are_refused(backbone, kind):
+    data = make_synthetic(4, num_classes=2)
+    batches = getattr(data, kind)(32, 2)
+    for names, fits in (
+        (["disc", "square"], True),
+        (["disc", "square", "star"], True),
+        (["square", "disc"], False),
+        (["star", "square"], False),
+    ):
+        localizer = build_localizer(backbone, len(names), class_names=names)
+        features, _ = localizer.split()
+        if fits:
+            cache_features(features, batches, verbose=0)
+            continue
+        with pytest.raises(ValueError, match=r"`batches`.*Received: disc, square"):
+            cache_features(features, batches, verbose=0)
+
+
 def test_no_batch_is_an_error(backbone):
     features, _ = build_localizer(backbone, 4).split()
     with pytest.raises(ValueError, match="batches"):

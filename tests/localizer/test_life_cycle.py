@@ -152,6 +152,29 @@ def test_clone_model_gives_a_functional_model_with_new_weights(images):
     assert_same(clone.predict(images, verbose=0), expected)
 
 
+def test_clone_model_of_a_compiled_localizer_is_compiled(images):
+    localizer = build_localizer(tiny_backbone(), 3, preprocessing=None)
+    localizer.compile()
+    clone = keras.models.clone_model(localizer)
+    clone.set_weights(localizer.get_weights())
+    targets = {"label": np.array([0, 1, 2, 1]), "box": np.full((4, 4), 0.5)}
+    targets["box"][:, :2] = 0.1
+    expected = localizer.evaluate(images, targets, verbose=0, return_dict=True)
+    found = clone.evaluate(images, targets, verbose=0, return_dict=True)
+    assert found == pytest.approx(expected, rel=1e-5)
+    clone.fit(images, targets, verbose=0)
+
+
+@pytest.mark.parametrize("monitor", [None, ["loss", "val_loss"]])
+def test_a_callback_may_have_a_monitor_of_its_own(monitor, images):
+    callback = keras.callbacks.Callback()
+    callback.monitor, callback.mode = monitor, "auto"
+    localizer = build_localizer(tiny_backbone(), None, preprocessing=None)
+    localizer.compile()
+    localizer.fit(images, np.full((4, 4), 0.5), verbose=0, callbacks=[callback])
+    assert (callback.monitor, callback.mode) == (monitor, "auto")
+
+
 def test_h5_weights(images, tmp_path):
     localizer = localizer_of()
     localizer.save_weights(tmp_path / "model.weights.h5")

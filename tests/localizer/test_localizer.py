@@ -8,6 +8,7 @@ from tiny_backbone import tiny_backbone
 
 from keras_localize import Localization, build_localizer
 from keras_localize.boxes import iou, to_square
+from keras_localize.datasets import make_synthetic
 
 NAMES = {
     "box_iou",
@@ -356,6 +357,9 @@ def test_nothing_in_nothing_out_and_bad_input(constant_localizer, tmp_path):
         constant_localizer.localize([tmp_path / "text.jpg"])
     with pytest.raises(ValueError, match=r"missing\.jpg"):
         constant_localizer.localize(tmp_path / "missing.jpg")
+    batches = make_synthetic(2, num_classes=2).to_pydataset(32)
+    with pytest.raises(ValueError, match=r"give the dataset .* Received: dict"):
+        constant_localizer.localize(batches)
 
 
 # --- arguments ---
