@@ -30,10 +30,11 @@ def load(source: ImageSource) -> np.ndarray:
               `UserWarning` where its orientation is not 1.
             - an array or tensor of shape (H, W, 3), (H, W, 1), (H, W, 4) or (H, W):
               integers or floats in [0, 255], uint16 in [0, 65535]. Values a little
-              beyond are clipped. Floats that all lie in [0, 1] or [-1, 1] are
-              refused, unless all are equal; so are other ranges that cannot be those
-              of an image (the least value below minus a quarter of the greatest, or
-              the greatest above 510), and booleans.
+              beyond are clipped. Floats that all lie in [0, 1] or [-1, 1], or by at
+              most 0.25 beyond, as after a resampling, are refused, unless all are
+              equal; so are other ranges that cannot be those of an image (the least
+              value below minus a quarter of the greatest, or the greatest above 510),
+              and booleans.
 
     Returns:
         uint8 array of shape (height, width, 3), turned upright by its EXIF

@@ -68,7 +68,7 @@ def rising_names(names: Collection[str], metrics: Any) -> tuple[str, ...]:
     """
     rising = {"accuracy"}
     for metric in keras.tree.flatten(metrics):
-        own = isinstance(metric, IoUMetric)
-        if own or getattr(metric, "name", "").endswith("accuracy"):
-            rising.add(metric.name)
+        name = metric if isinstance(metric, str) else getattr(metric, "name", "")
+        if isinstance(metric, IoUMetric) or name.endswith(("accuracy", "acc")):
+            rising.add(name)
     return tuple(sorted(rising | {f"{n}_{metric}" for n in names for metric in rising}))

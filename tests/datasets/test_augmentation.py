@@ -278,6 +278,7 @@ class OwnFlip(L.RandomFlip):
         (lambda: OwnFlip(), 'RandomFlip.*bounding_box_format="xyxy"'),
         (lambda: OwnFlip(bounding_box_format="rel_xyxy"), "RandomFlip.*subclass"),
         (lambda: keras.Sequential([L.RandomFlip()]), "Pipeline"),
+        (lambda: kl.RandomSquareView, "Received: augment=<class"),
         (lambda: L.Pipeline([L.Pipeline([L.MixUp()])]), "MixUp"),
         (lambda: "flip", "'flip'"),
     ],

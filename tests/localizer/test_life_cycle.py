@@ -165,6 +165,23 @@ def test_clone_model_of_a_compiled_localizer_is_compiled(images):
     clone.fit(images, targets, verbose=0)
 
 
+@pytest.mark.parametrize(
+    "name, metrics",
+    [
+        ("label_accuracy", "auto"),
+        ("label_acc", {"label": ["acc"]}),
+        ("label_sparse_categorical_accuracy", {"label": "sparse_categorical_accuracy"}),
+    ],
+)
+def test_a_callback_on_an_accuracy_needs_no_mode(name, metrics, images):
+    localizer = build_localizer(tiny_backbone(), 3, preprocessing=None)
+    localizer.compile(metrics=metrics)
+    targets = {"label": np.array([0, 1, 2, 1]), "box": np.full((4, 4), 0.5)}
+    callback = keras.callbacks.EarlyStopping(name)
+    history = localizer.fit(images, targets, verbose=0, callbacks=[callback]).history
+    assert callback.best == history[name][0] and callback.mode == "max"
+
+
 @pytest.mark.parametrize("monitor", [None, ["loss", "val_loss"]])
 def test_a_callback_may_have_a_monitor_of_its_own(monitor, images):
     callback = keras.callbacks.Callback()
