@@ -1,12 +1,12 @@
 """How many classes a label output tells apart, and what they are called."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_localize.checks import check_positive_int
+from keras_localize.datasets.class_names import composed
 
 ClassNames = Sequence[str] | Mapping[int, str]
 
@@ -50,7 +50,7 @@ def check_class_names(
             f"Received: class_names={class_names!r}"
         )
     # Composed, as the readers give them: equal names are equal strings.
-    names = tuple(unicodedata.normalize("NFC", str(name)) for name in class_names)
+    names = tuple(composed(str(name)) for name in class_names)
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(
