@@ -62,10 +62,12 @@ def check_inputs(data: Any, data_format: DataFormat, ragged_boxes: bool) -> Any:
     images = _check_images(data["images"], data_format)
     checked: dict[str, Any] = {"images": images}
     if "bounding_boxes" in data:
-        boxes = _as_tensor(data["bounding_boxes"]["boxes"], "boxes", images)
+        boxes = data["bounding_boxes"]["boxes"]
         if not ragged_boxes:
+            # Before it is a tensor: in a graph on JAX a ragged one becomes none.
             remedy = "pad them with rows of -1, which mark no box"
             _check_dense(boxes, "boxes", remedy)
+        boxes = _as_tensor(boxes, "boxes", images)
         _check_boxes(boxes, images)
         checked["bounding_boxes"] = {"boxes": boxes}
     if "segmentation_masks" in data:
