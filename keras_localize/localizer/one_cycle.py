@@ -51,7 +51,7 @@ class OneCycleAdamW(_AdamW):
     >>> optimizer.start_cycle(steps=16)
     >>> rates = []
     >>> for _ in range(16):
-    ...     optimizer.apply([np.ones(1, "float32")])
+    ...     optimizer.apply([keras.ops.ones(1)])
     ...     rates.append(float(keras.ops.convert_to_numpy(optimizer.learning_rate)))
     >>> np.round(rates[:3], 3).tolist(), round(rates[-1], 3)
     ([0.05, 0.275, 0.5], 0.006)

@@ -152,7 +152,7 @@ def test_the_config_holds_the_peak():
     optimizer = OneCycleAdamW(0.5, weight_decay=0.01)
     optimizer.build([keras.Variable([1.0])])
     optimizer.start_cycle(steps=8)
-    optimizer.apply([np.ones(1, "float32")])
+    optimizer.apply([keras.ops.ones(1)])
     config = keras.optimizers.serialize(optimizer)
     again = keras.optimizers.deserialize(config)
     assert type(again) is type(optimizer)
