@@ -70,6 +70,10 @@ def test_a_quantized_localizer_saves_and_loads(mode, make, images, tmp_path):
     assert_same(again.predict(images, verbose=0), expected)
 
 
+@pytest.mark.skipif(
+    not hasattr(keras.quantizers, "Int8QuantizationConfig"),
+    reason="this Keras has no configs of quantization",
+)
 def test_a_part_quantized_by_a_config(images, tmp_path):
     localizer = localizer_of(backbone_with_dense(), head="pooled")
     config = keras.quantizers.Int8QuantizationConfig(
