@@ -55,7 +55,8 @@ def tf_dataset(batches: Batches) -> Any:
     return (
         tf.data.Dataset.range(1)
         .flat_map(epoch_indices)
-        .map(read, num_parallel_calls=cores(), deterministic=True)
+        # One more than cores: a batch that waits for its turn occupies a place.
+        .map(read, num_parallel_calls=cores() + 1, deterministic=True)
         .apply(tf.data.experimental.assert_cardinality(len(batches)))
         .prefetch(2)
     )
