@@ -24,6 +24,7 @@ from keras_localize.localizer import (
     cache_features,
     decode_predictions,
     export_localizer,
+    train_localizer,
 )
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
@@ -66,4 +67,5 @@ __all__ = [
     "read_voc",
     "read_yolo",
     "report_localizations",
+    "train_localizer",
 ]

@@ -8,6 +8,7 @@ from keras_localize.localizer.inference import LocalizeOptions
 from keras_localize.localizer.localization import Localization
 from keras_localize.localizer.localizer import Localizer
 from keras_localize.localizer.predictions import decode_predictions
+from keras_localize.localizer.train import train_localizer
 from keras_localize.localizer.training import LocalizerHeads
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "cache_features",
     "decode_predictions",
     "export_localizer",
+    "train_localizer",
 ]

@@ -1,11 +1,12 @@
 """The default training configuration: losses, metrics, and the optimizer's rate."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
 from keras_localize.localizer.label_loss import LabelCrossentropy
+from keras_localize.localizer.one_cycle import OneCycleAdamW
 from keras_localize.losses import BoxLoss
 from keras_localize.metrics import IoUMetric
 from keras_localize.types import Tensor
@@ -20,6 +21,13 @@ class Recipe(NamedTuple):
 
 FROZEN = Recipe(peak_rate=2e-3, label_smoothing=0.0)
 TRAINABLE = Recipe(peak_rate=1e-3, label_smoothing=0.1)
+
+
+def default_optimizer(
+    peak_rate: float, rate_factors: Sequence[float] | None = None
+) -> OneCycleAdamW:
+    """AdamW with one cycle of the rate in each `fit`."""
+    return OneCycleAdamW(peak_rate, rate_factors, weight_decay=0.01, clipnorm=10.0)
 
 
 def default_losses(

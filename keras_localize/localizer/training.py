@@ -13,6 +13,7 @@ from keras_localize.localizer.defaults import (
     Recipe,
     default_losses,
     default_metrics,
+    default_optimizer,
     rising_names,
 )
 from keras_localize.localizer.heads import SingleClass
@@ -65,9 +66,7 @@ class LocalizationModel(keras.Model):
         """
         outputs = self._named_outputs()
         if isinstance(optimizer, str) and optimizer == "auto":
-            optimizer = OneCycleAdamW(
-                self._recipe().peak_rate, weight_decay=0.01, clipnorm=10.0
-            )
+            optimizer = default_optimizer(self._recipe().peak_rate)
         self._automatic = isinstance(optimizer, OneCycleAdamW)
         defaults = default_losses(outputs, self._count_classes(), self._recipe())
         if isinstance(loss, str) and loss == "auto":
