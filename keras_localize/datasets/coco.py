@@ -13,6 +13,7 @@ from keras_localize.datasets.annotation import (
     hull,
 )
 from keras_localize.datasets.class_names import ClassNames
+from keras_localize.datasets.coco_columns import coco_columns, ids
 from keras_localize.datasets.coco_json import (
     Entry,
     Id,
@@ -34,6 +35,7 @@ from keras_localize.datasets.policy import (
     Policy,
     WithoutBox,
 )
+from keras_localize.datasets.simple_records import simple_records
 
 _CROWD = "crowd or ignored region left out"
 
@@ -100,7 +102,7 @@ def read_coco(
     content = read_coco_json(path)
     images = entries(content, "images", path)
     annotations = entries(content, "annotations", path)
-    used = (as_id(annotation.get("category_id")) for annotation in annotations)
+    used = ids(annotations, "category_id")
     categories, roots = read_categories(content, used, path)
     if class_names is None:
         class_names = list(dict.fromkeys(categories.values()))
@@ -108,13 +110,14 @@ def read_coco(
     for name in roots:
         collector.note(name, "root category, no class")
 
-    uses = Counter(as_id(image.get("id")) for image in images)
+    simple = _keep_simple(collector, folder, images, annotations, categories)
+    uses = Counter(ids(images, "id"))
     by_image: dict[Id, list[tuple[str, Entry]]] = {}
-    for position, annotation in enumerate(annotations):
-        place = f"annotations[{position}]"
-        key = as_id(annotation.get("image_id"))
+    for position, key in enumerate(ids(annotations, "image_id")):
+        annotation, place = annotations[position], f"annotations[{position}]"
         if key is not None and key in uses:
-            by_image.setdefault(key, []).append((place, annotation))
+            if key not in simple:
+                by_image.setdefault(key, []).append((place, annotation))
             continue
         with collector.record(place):
             raise AnnotationError(
@@ -124,25 +127,45 @@ def read_coco(
                 received=annotation.get("image_id"),
             )
     for position, image in enumerate(images):
+        if as_id(image.get("id")) in simple:
+            continue
         place = f"images[{position}]"
         with collector.record(str(image.get("file_name", place))):
             key = _image_id(image, uses, path, place)
             notes: list[str] = []
             file = _image_file(image, folder, path, place, notes)
             objects = _objects(by_image.get(key, ()), categories, path, notes)
-            collector.keep(
-                Annotation(
-                    name=folder.name(file),
-                    path=file,
-                    source=str(path),
-                    objects=objects,
-                    size=_size(image, path, place),
-                    size_field=place,
-                    notes=list(dict.fromkeys(notes)),
-                    complete=_CROWD not in notes,
-                )
+            annotation = Annotation(
+                name=folder.name(file),
+                path=file,
+                source=str(path),
+                objects=objects,
+                size=_size(image, path, place),
+                size_field=place,
+                notes=list(dict.fromkeys(notes)),
+                complete=_CROWD not in notes,
             )
+            collector.keep(annotation, position)
     return collector.dataset(path)
+
+
+def _keep_simple(
+    collector: Collector,
+    folder: ImageFolder,
+    images: list[Entry],
+    annotations: list[Entry],
+    categories: dict[Id, str],
+) -> set[Id | None]:
+    """Keeps the images that need no decision; returns their ids."""
+    if not collector.policy.trusts_sizes:
+        return set()
+    columns = coco_columns(images, annotations, categories)
+    if columns is None:
+        return set()
+    records = simple_records(columns, folder, collector.policy, collector.class_names)
+    collector.keep_simple(records)
+    keys = ids(images, "id")
+    return {keys[position] for position in records.positions}
 
 
 def _image_id(image: Entry, uses: Counter[Id | None], path: Path, place: str) -> Id:

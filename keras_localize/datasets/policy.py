@@ -38,6 +38,11 @@ class Policy:
     verify: bool = True
     skip_unreadable: bool = False
 
+    @property
+    def trusts_sizes(self) -> bool:
+        """Whether an image whose size is stated is not opened."""
+        return not self.verify and self.pixels == "upright"
+
     def __post_init__(self) -> None:
         for argument, choices in _CHOICES.items():
             check_choice(getattr(self, argument), get_args(choices), argument)

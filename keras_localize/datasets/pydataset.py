@@ -81,6 +81,11 @@ class BatchDataset(keras.utils.PyDataset):
         """
         return self.batches.fingerprint(self.epoch)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Says the epoch whose order and draws come next; see `EpochOrder`."""
+        self._stop()
+        self.epoch = epoch
+
     def on_epoch_begin(self) -> None:
         """Starts an epoch of Keras's loops."""
         self._stop()
