@@ -19,7 +19,7 @@ from keras_localize.datasets.decisions import FRACTIONS, TOLERANCE
 from keras_localize.datasets.image_folder import ImageFolder
 from keras_localize.datasets.policy import Policy
 
-# A name that is its own normal form, and leads into the folder: `a/b.jpg`.
+# Such as `a/b.jpg`.
 _PLAIN = re.compile(r"(?:(?!\.\.?/)[^/\\:\0]+/)*(?!\.\.?$)[^/\\:\0]*[^/\\:\0\s]")
 
 
@@ -70,6 +70,11 @@ class SimpleRecords(NamedTuple):
     several: np.ndarray
 
 
+def is_plain(name: str) -> bool:
+    """Whether a file name is its own normal form, and leads into the folder."""
+    return _PLAIN.fullmatch(name) is not None
+
+
 def simple_records(
     columns: Columns,
     folder: ImageFolder,
@@ -104,7 +109,7 @@ def simple_records(
     for position in np.flatnonzero(simple):
         name = columns.names[position]
         simple[position] = (
-            _PLAIN.fullmatch(name) is not None
+            is_plain(name)
             and repeated.get(name, 1) == 1
             and os.path.isfile(beginning + name)
         )
