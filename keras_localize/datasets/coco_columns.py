@@ -39,7 +39,8 @@ def coco_columns(
     left_out = [bool(a.get("iscrowd") or a.get("ignore")) for a in annotations]
     labels[np.array(left_out, bool)] = -1
     corners = _corners(annotations)
-    corners[:, 2:] += corners[:, :2]
+    with np.errstate(all="ignore"):
+        corners[:, 2:] += corners[:, :2]
     known = image >= 0
     return Columns(
         # What is no text is no plain name either.

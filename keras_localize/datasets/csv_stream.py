@@ -121,7 +121,8 @@ def _read(
     lines, image, labels, numbers = (np.concatenate(each) for each in zip(*parts))
     del parts
     values = numbers[:, :4]
-    corners = np.stack(as_corners(values.T, found.layout), axis=1)
+    with np.errstate(all="ignore"):
+        corners = np.stack(as_corners(values.T, found.layout), axis=1)
     _, first_rows = np.unique(image, return_index=True)
     columns = Columns(
         names=list(images),

@@ -3,6 +3,12 @@
 from typing import Any
 
 import keras
+import numpy as np
+
+from keras_localize.arrays import to_numpy
+
+# Of a random layer in an epoch; in a longer one it comes to those of the next.
+_DRAWS = 2**20
 
 
 class EpochOrder(keras.callbacks.Callback):
@@ -13,6 +19,9 @@ class EpochOrder(keras.callbacks.Callback):
     iterated, and Keras tells them no epoch. With this callback the epoch is that of
     `fit`: `initial_epoch` and `keras.callbacks.BackupAndRestore` go on with the epoch
     they name, and every other `fit` starts with epoch 0.
+
+    The draws of the model's random layers, such as `Dropout`, start in every epoch at
+    a place that depends on (the layer's seed, epoch) alone.
 
     `Localizer.fit`, and `fit` of the heads, do this by themselves. The callback is for
     other models. There `fit` needs `shuffle=False` with `FeatureBatches`: Keras would
@@ -55,6 +64,12 @@ class EpochOrder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         for each in self.batches:
             each.set_epoch(epoch)
+        for variable in self.model.variables:
+            # Of Dropout and other random layers. Keras does not save it.
+            if variable.name == "seed_generator_state":
+                seed, _ = to_numpy(variable)
+                count = epoch * _DRAWS % 2**31
+                variable.assign(np.array([seed, count], variable.dtype))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         for each in self.batches:

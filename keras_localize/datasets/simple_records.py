@@ -90,7 +90,9 @@ def simple_records(
         class_names: the classes that there are; None: every name is one.
     """
     count = len(columns.names)
-    boxes, good = _in_fractions(columns)
+    # What is not finite is not simple.
+    with np.errstate(all="ignore"):
+        boxes, good = _in_fractions(columns)
     names = [composed(name) for name in columns.class_names]
     known = [class_names is None or name in class_names for name in names]
     # The last entry is what -1 finds.
@@ -101,7 +103,7 @@ def simple_records(
     if policy.multiple not in ("largest", "first"):
         simple &= objects == 1
     sizes = columns.sizes
-    simple &= ((sizes >= 1) & (sizes < 2**31) & (sizes % 1 == 0)).all(axis=1)
+    simple &= ((sizes >= 1) & (sizes < 2**31) & (sizes == np.floor(sizes))).all(axis=1)
     beginning = os.path.join(folder.path, "")
     if str(folder.path) == ".":
         beginning = ""
@@ -138,8 +140,7 @@ def _in_fractions(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
         sizes = columns.sizes[columns.image]
         good &= (np.maximum(x1, y1) > FRACTIONS) | (sizes.min(axis=1) / 4 <= FRACTIONS)
         good &= np.maximum(x1 - x0, y1 - y0) >= 1
-        with np.errstate(all="ignore"):
-            boxes = corners / sizes[:, [1, 0, 1, 0]]
+        boxes = corners / sizes[:, [1, 0, 1, 0]]
     good &= (boxes.min(axis=1) >= -TOLERANCE) & (boxes.max(axis=1) <= 1 + TOLERANCE)
     good &= boxes[:, :2].max(axis=1) < 1 - TOLERANCE
     good &= boxes[:, 2:].min(axis=1) > TOLERANCE
