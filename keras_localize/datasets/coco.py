@@ -66,9 +66,13 @@ def read_coco(
         class_names: the classes in the order of their ids; another category is an
             error. As in `read_voc`. None: the categories in the order of their ids
             in the file, used or not.
-        without_box, multiple, on_error, outside, pixels, verify: as in `read_voc`. An
-            image without an annotation has no object; one with crowd regions alone is
-            left out. A file that is not COCO's JSON at all is always an error.
+        without_box, multiple, on_error, outside, pixels: as in `read_voc`. An image
+            without an annotation has no object; one with crowd regions alone is left
+            out. A file that is not COCO's JSON at all is always an error.
+        verify: decode every image once now, so that a damaged one is found here. False
+            opens no image whose width and height the file states (with
+            `pixels="raw"` it reads the headers): millions of records are read in
+            seconds, and an image of another shape is an error when it is decoded.
 
     Returns:
         A `LocalizationDataset`.
@@ -96,7 +100,9 @@ def read_coco(
     Reference:
         [COCO data format](https://cocodataset.org/#format-data)
     """
-    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    policy = Policy(
+        without_box, multiple, on_error, outside, pixels, verify, stated_sizes=True
+    )
     folder = ImageFolder(images_dir)
     path = Path(json_path)
     content = read_coco_json(path)

@@ -106,7 +106,8 @@ def read_csv(
             determined is always an error.
         outside: `"clip"` or `"error"`.
         pixels: `"upright"` or `"raw"`.
-        verify: decode every image once now.
+        verify: decode every image once now. False opens no image whose size the
+            table states; see `read_coco`.
 
     Returns:
         A `LocalizationDataset`.
@@ -144,6 +145,7 @@ def read_csv(
         outside=outside,
         pixels=pixels,
         verify=verify,
+        stated_sizes=True,
     )
     if bounding_box_format is not None:
         check_format(bounding_box_format)

@@ -85,6 +85,13 @@ def decide(
     return Decision(obj.class_name, box, (*notes, *of_box))
 
 
+def same_shape(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    """Whether two sizes are the same but for scale and rounding."""
+    # One is a rounded multiple of the other: half a pixel off on either side.
+    off = abs(first[0] * second[1] - first[1] * second[0])
+    return off <= max(*first, *second)
+
+
 def several_objects(policy: Policy) -> str:
     """The note on an image of whose objects one was taken."""
     return f"several objects, the {policy.multiple} one taken"
@@ -186,9 +193,7 @@ def _check_size(annotation: Annotation, info: ImageInfo, policy: Policy) -> list
         )
     if (height, width) == actual:
         return []
-    # One size is a rounded multiple of the other: half a pixel off on either side.
-    off = abs(height * actual[1] - width * actual[0])
-    if off <= max(height, width, *actual):
+    if same_shape((height, width), actual):
         return ["stated size differs from the image's, same shape"]
     hint = ""
     if turned and (height, width) == actual[::-1]:

@@ -12,8 +12,9 @@ import numpy as np
 from keras_localize import types
 from keras_localize.arrays import digest_array
 from keras_localize.boxes.square import fit
+from keras_localize.datasets.decisions import same_shape
 from keras_localize.files import naming
-from keras_localize.images import fast_jpeg, letterbox
+from keras_localize.images import ImageError, fast_jpeg, letterbox
 from keras_localize.types import ArrayLike
 
 
@@ -46,6 +47,8 @@ class Squares:
             folder: they are kept there, in one file per set of images and size,
             which the next run finds and, if it was interrupted, completes. Several
             processes may use it at once; a complete file is only read.
+        image_sizes: (N, 2) the (height, width) that the boxes are relative to. An
+            image of another shape is an ImageError. None: not compared.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class Squares:
         images: Sequence[str | np.ndarray],
         size: int,
         cache: types.Path | None = None,
+        image_sizes: np.ndarray | None = None,
     ):
         self.images = images
+        self.image_sizes = image_sizes
         self.size = size
         self._store: _Store | None
         if cache is None:
@@ -80,11 +85,23 @@ class Squares:
         if self._store is not None:
             missing = self._store.read(indices, squares)
         for position in missing:
-            image = self.images[indices[position]]
-            letterbox(image, self.size, out=squares[position])
+            self._letterbox(int(indices[position]), squares[position])
         if self._store is not None and len(missing):
             self._store.write(indices, squares, missing)
         return squares
+
+    def _letterbox(self, index: int, out: np.ndarray) -> None:
+        image = self.images[index]
+        _, size = letterbox(image, self.size, out=out)
+        if self.image_sizes is None:
+            return
+        height, width = self.image_sizes[index].tolist()
+        if not same_shape(size, (height, width)):
+            raise ImageError(
+                image,
+                "size differs from the stated one",
+                f"{size[1]} x {size[0]} (width x height), stated {width} x {height}",
+            )
 
 
 class _Store(Protocol):

@@ -9,9 +9,11 @@ import keras
 import numpy as np
 import pytest
 
+import keras_localize as kl
 from keras_localize import make_synthetic
 from keras_localize.datasets import squares as squares_module
 from keras_localize.datasets.squares import Squares
+from keras_localize.images import ImageError
 
 PROCESS = Path(__file__).with_name("squares_process.py")
 SIZE = 16
@@ -141,3 +143,20 @@ def test_real_processes(tmp_path):
     assert result["together"]["ends"] == [0, 0]
     assert ".squares" in result["full"]["message"]
     assert 0 < result["full"]["partial"] < 120
+
+
+def test_an_image_of_another_shape_than_stated_is_an_error(tmp_path):
+    """Readers that open no image trust what the annotations say."""
+    dataset = make_synthetic(2, directory=tmp_path, min_side=30, max_side=60)
+    sizes = dataset.image_sizes.copy()
+    sizes[1] = 2 * sizes[1]  # the same shape: fractions of it are the same
+
+    def batches(sizes):
+        parts = dataset.images, dataset.boxes, dataset.labels, dataset.class_names
+        changed = kl.LocalizationDataset(*parts, dataset.weights, sizes)
+        return changed.to_pydataset(SIZE, 1)
+
+    batches(sizes)[0], batches(sizes)[1]
+    sizes[1] = (40, 80)
+    with pytest.raises(ImageError, match=r"000001\.png.*stated 80 x 40"):
+        batches(sizes)[1]
