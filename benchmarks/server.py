@@ -72,11 +72,12 @@ def ask(port, content, clients, requests, sender):
             results.append((response.status, time.perf_counter() - start))
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
+    start = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    sender.send(results)
+    sender.send((time.perf_counter() - start, results))
 
 
 def main():
@@ -99,10 +100,8 @@ def main():
     process = context.Process(
         target=ask, args=(*arguments, options.requests, sender), daemon=True
     )
-    start = time.perf_counter()
     process.start()
-    results = receiver.recv()
-    seconds = time.perf_counter() - start
+    seconds, results = receiver.recv()
     process.join()
     server.shutdown()
     times = sorted(1000 * taken for _, taken in results)

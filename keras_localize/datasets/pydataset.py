@@ -1,6 +1,8 @@
 """Batches as a `keras.utils.PyDataset` that reads ahead by itself."""
 
 import itertools
+import multiprocessing
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -153,6 +155,15 @@ _batches: Batches
 def _remember(batches: Batches) -> None:
     global _batches
     _batches = batches
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _read(epoch: int, number: int) -> Batch:
