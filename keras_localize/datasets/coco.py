@@ -117,13 +117,15 @@ def read_coco(
         collector.note(name, "root category, no class")
 
     simple = _keep_simple(collector, folder, images, annotations, categories)
-    uses = Counter(ids(images, "id"))
+    keys = ids(images, "id")
+    uses = Counter(keys)
     by_image: dict[Id, list[tuple[str, Entry]]] = {}
     for position, key in enumerate(ids(annotations, "image_id")):
+        if key in simple:
+            continue
         annotation, place = annotations[position], f"annotations[{position}]"
         if key is not None and key in uses:
-            if key not in simple:
-                by_image.setdefault(key, []).append((place, annotation))
+            by_image.setdefault(key, []).append((place, annotation))
             continue
         with collector.record(place):
             raise AnnotationError(
@@ -132,10 +134,10 @@ def read_coco(
                 field=f"{place}.image_id",
                 received=annotation.get("image_id"),
             )
-    for position, image in enumerate(images):
-        if as_id(image.get("id")) in simple:
+    for position, key in enumerate(keys):
+        if key in simple:
             continue
-        place = f"images[{position}]"
+        image, place = images[position], f"images[{position}]"
         with collector.record(str(image.get("file_name", place))):
             key = _image_id(image, uses, path, place)
             notes: list[str] = []

@@ -69,9 +69,11 @@ def test_a_folder_deleted_under_a_running_job(tmp_path, workers):
 
 def test_a_full_disk_is_named(tmp_path):
     path = tmp_path / "saved.json"
-    with pytest.raises(OSError, match=r"\[Errno 28\].*saved\.json"):
-        with replacing(path):
-            raise OSError(28, os.strerror(28))
+    with (
+        pytest.raises(OSError, match=r"\[Errno 28\].*saved\.json"),
+        replacing(path),
+    ):
+        raise OSError(28, os.strerror(28))
     assert not path.exists() and list(tmp_path.iterdir()) == []
 
 
