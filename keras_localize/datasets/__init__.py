@@ -4,6 +4,7 @@ from keras_localize.datasets.coco import read_coco
 from keras_localize.datasets.csv import read_csv
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.download import DownloadError
+from keras_localize.datasets.epoch_order import EpochOrder
 from keras_localize.datasets.errors import AnnotationError, UnknownNameError
 from keras_localize.datasets.labelme import read_labelme
 from keras_localize.datasets.oxford_pets import load_oxford_pets
@@ -16,6 +17,7 @@ from keras_localize.datasets.yolo import read_yolo
 __all__ = [
     "AnnotationError",
     "DownloadError",
+    "EpochOrder",
     "LocalizationDataset",
     "Record",
     "Summary",

@@ -78,7 +78,7 @@ class Batches:
                 f"batch_size={batch_size} for {self.count} images"
             )
         self._last_order = -1, np.arange(0)
-        self.squares = Squares(dataset.images, self.size, cache)
+        self.squares = Squares(dataset.images, self.size, cache, dataset.image_sizes)
         boxes = square_boxes(dataset.boxes, dataset.image_sizes, self.size)
         boxes[dataset.weights == 0] = 0
         self.values = {

@@ -8,7 +8,9 @@ in `_Pipeline`: all in this file. Whoever passes options on takes them by
 import contextlib
 import itertools
 import sys
+import threading
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +44,9 @@ from keras_localize.localizer.sources import Images, each_source
 # little, because the prediction uses the cores too.
 _THREADS = 4
 _NAMED = 5
+# One prediction of a model at a time: Keras keeps the state of one on the model.
+_PREDICTING: "weakref.WeakKeyDictionary[Any, threading.Lock]"
+_PREDICTING = weakref.WeakKeyDictionary()
 
 
 class _Options(TypedDict, total=False):
@@ -114,6 +119,9 @@ class Localizes:
                 below this probability the box is `None`.
             verbose: 1: a progress bar; 0: none; 2: one line at the end; `"auto"`: a
                 progress bar in a terminal if there are several batches.
+
+        Any number of threads may call it at once, as in a server: images are decoded
+        in parallel, and one batch at a time is predicted.
 
         Returns:
             A list of `Localization` in the order of the images, boxes in pixels of
@@ -276,10 +284,11 @@ class _Pipeline:
         batch = np.stack([*squares, *[squares[-1]] * (count - len(squares))])
         if keras.config.image_data_format() == "channels_first":
             batch = batch.transpose(0, 3, 1, 2)
-        outputs = self.localizer.predict_on_batch(batch)
-        if self.flip_average:
-            flipped = self.localizer.predict_on_batch(flip_images(batch))
-            outputs = average_flipped(outputs, flipped)
+        with _PREDICTING.setdefault(self.localizer, threading.Lock()):
+            outputs = self.localizer.predict_on_batch(batch)
+            if self.flip_average:
+                flipped = self.localizer.predict_on_batch(flip_images(batch))
+                outputs = average_flipped(outputs, flipped)
         return {key: to_numpy(x)[: len(squares)] for key, x in outputs.items()}
 
     def _progress(self, count: int | None) -> Any:

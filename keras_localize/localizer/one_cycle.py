@@ -117,6 +117,14 @@ class OneCycleAdamW(_AdamW):
             self.cycle_start.assign(ops.cast(self.iterations, "float32"))
             self.cycle_steps.assign(float(steps))
 
+    def is_within_cycle(self, done: int, steps: int) -> bool:
+        """Whether a cycle of `steps` steps was left after `done` of them.
+
+        As by a checkpoint, from which the same `fit` goes on.
+        """
+        start, length = (int(to_numpy(x)) for x in (self.cycle_start, self.cycle_steps))
+        return length == steps and int(to_numpy(self.iterations)) == start + done
+
     def end_cycle(self) -> None:
         """Ends the cycle; its rate becomes the peak again."""
         if self._rate_is_own():
@@ -168,9 +176,12 @@ class OneCycle(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         steps = self.params.get("steps")
         # A stream of unknown length trains at the peak.
-        if steps is not None:
-            epochs = max(self.params["epochs"] - self.initial_epoch, 1)
-            _one_cycle_of(self.model.optimizer).start_cycle(steps * epochs)
+        if steps is None:
+            return
+        optimizer = _one_cycle_of(self.model.optimizer)
+        epochs = self.params["epochs"]
+        if not optimizer.is_within_cycle(steps * self.initial_epoch, steps * epochs):
+            optimizer.start_cycle(steps * max(epochs - self.initial_epoch, 1))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         _one_cycle_of(self.model.optimizer).end_cycle()

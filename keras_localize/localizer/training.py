@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_localize.boxes import iou
+from keras_localize.datasets.epoch_order import EpochOrder, takes_epochs
 from keras_localize.localizer.class_names import check_same_classes, count_classes
 from keras_localize.localizer.defaults import (
     FROZEN,
@@ -92,7 +93,9 @@ class LocalizationModel(keras.Model):
 
         Targets and weights are dicts by output, or lists in the order of
         `output_names`; those that the model has no output for are ignored. Callbacks
-        that monitor an IoU or an accuracy need no `mode=`.
+        that monitor an IoU or an accuracy need no `mode=`. Batches of this library
+        have the order and the draws of the epoch of this `fit`, whatever they were
+        used for before; see `keras_localize.datasets.EpochOrder`.
 
         Raises:
             ValueError: for class ids out of range and boxes that are not `rel_xyxy`,
@@ -114,7 +117,18 @@ class LocalizationModel(keras.Model):
         else:
             self._check_class_names(given.get("validation_data"), "validation_data")
         callbacks: Any = given.get("callbacks")
-        own = [OneCycle(given.get("initial_epoch", 0))] if self._automatic else []
+        own: list[Any] = []
+        if self._automatic:
+            own.append(OneCycle(given.get("initial_epoch", 0)))
+        ordered = [
+            given[name]
+            for name in ("x", "validation_data")
+            if takes_epochs(given.get(name))
+        ]
+        own.append(EpochOrder(*ordered))
+        if takes_epochs(given.get("x")):
+            # Keras would shuffle the batches of a PyDataset once more.
+            given["shuffle"] = False
         if isinstance(callbacks, keras.callbacks.CallbackList):
             self._set_modes(callbacks.callbacks)
             for callback in own:
