@@ -38,5 +38,7 @@ def test_a_slim_file_holds_the_same_localizer(quantized, rng, tmp_path):
     if not quantized:
         # Adam keeps two numbers for each weight; the rest is the description.
         numbers = sum(value.nbytes for value in localizer.get_weights())
-        spared = [(tmp_path / name).stat().st_size for name in ("whole.keras", "slim.keras")]
+        spared = [
+            (tmp_path / name).stat().st_size for name in ("whole.keras", "slim.keras")
+        ]
         assert spared[0] - spared[1] > 1.5 * numbers
