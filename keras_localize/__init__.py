@@ -11,6 +11,9 @@ from keras_localize.datasets import (
     read_labelme,
     read_voc,
     read_yolo,
+    write_coco,
+    write_csv,
+    write_yolo,
 )
 from keras_localize.evaluation import evaluate_localizer
 from keras_localize.layers import LocalizationHead, PadToSquare, RandomSquareView
@@ -68,4 +71,7 @@ __all__ = [
     "read_yolo",
     "report_localizations",
     "train_localizer",
+    "write_coco",
+    "write_csv",
+    "write_yolo",
 ]

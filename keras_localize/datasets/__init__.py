@@ -12,6 +12,9 @@ from keras_localize.datasets.record import Record
 from keras_localize.datasets.summary import Summary
 from keras_localize.datasets.synthetic import make_synthetic
 from keras_localize.datasets.voc import read_voc
+from keras_localize.datasets.writing.coco import write_coco
+from keras_localize.datasets.writing.csv import write_csv
+from keras_localize.datasets.writing.yolo import write_yolo
 from keras_localize.datasets.yolo import read_yolo
 
 __all__ = [
@@ -29,4 +32,7 @@ __all__ = [
     "read_labelme",
     "read_voc",
     "read_yolo",
+    "write_coco",
+    "write_csv",
+    "write_yolo",
 ]

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import keras
 
+from keras_localize import types
 from keras_localize.checks import check_rate
 from keras_localize.layers.localization_head import Kind
 from keras_localize.localizer.class_names import (
@@ -209,6 +210,45 @@ class Localizer(Localizes, LocalizationModel):
         call = remember(mode, options)
         super().quantize(mode, **options)
         self.quantize_calls = [*self.quantize_calls, call]
+        if self.compiled:
+            # The optimizer's state is that of weights which are gone.
+            self.compile_from_config(self.get_compile_config())
+
+    def save(
+        self,
+        filepath: types.Path,
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        *,
+        include_optimizer: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """Saves the localizer, as `keras.Model.save` does.
+
+        Args:
+            filepath, overwrite, zipped, **kwargs: as in `keras.Model.save`.
+            include_optimizer: False leaves out how the localizer was compiled and the
+                state of its optimizer, which for a fine-tuned model is twice as large
+                as the model. It loads as one that was never compiled: to predict, to
+                export, or to be compiled anew.
+
+        Example:
+
+        >>> backbone = keras.Sequential(
+        ...     [keras.Input((64, 64, 3)), keras.layers.Conv2D(8, 8, strides=8)]
+        ... )
+        >>> localizer = keras_localize.build_localizer(backbone, 2, preprocessing=None)
+        >>> localizer.compile()
+        >>> localizer.save("slim.keras", include_optimizer=False)
+        >>> keras.saving.load_model("slim.keras").compiled
+        False
+        """
+        if include_optimizer:
+            return super().save(filepath, overwrite, zipped, **kwargs)
+        # Keras knows the argument and uses it for HDF5 files alone.
+        slim = type(self).from_config(self.get_config())
+        slim.set_weights(self.get_weights())
+        return slim.save(filepath, overwrite, zipped, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument, and which layers are frozen or quantized."""
