@@ -6,6 +6,7 @@ from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.download import DownloadError
 from keras_localize.datasets.errors import AnnotationError, UnknownNameError
 from keras_localize.datasets.labelme import read_labelme
+from keras_localize.datasets.negatives import with_hard_negatives
 from keras_localize.datasets.oxford_pets import load_oxford_pets
 from keras_localize.datasets.record import Record
 from keras_localize.datasets.summary import Summary
@@ -27,4 +28,5 @@ __all__ = [
     "read_labelme",
     "read_voc",
     "read_yolo",
+    "with_hard_negatives",
 ]
