@@ -15,6 +15,7 @@ from keras_localize.datasets import (
 from keras_localize.evaluation import evaluate_localizer
 from keras_localize.layers import LocalizationHead, PadToSquare, RandomSquareView
 from keras_localize.localizer import (
+    Calibration,
     FeatureBatches,
     Localization,
     LocalizeOptions,
@@ -22,6 +23,7 @@ from keras_localize.localizer import (
     LocalizerHeads,
     build_localizer,
     cache_features,
+    calibrate_localizations,
     decode_predictions,
     export_localizer,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "AnnotationError",
     "BoxLoss",
     "CIoULoss",
+    "Calibration",
     "DIoULoss",
     "FeatureBatches",
     "GIoULoss",
@@ -52,6 +55,7 @@ __all__ = [
     "boxes",
     "build_localizer",
     "cache_features",
+    "calibrate_localizations",
     "decode_predictions",
     "evaluate_localizer",
     "export_localizer",

@@ -39,7 +39,8 @@ MAY_IMPORT = {
     # Consumers of a model's answers. None of the parts above may import them.
     "report": GROUND | DATA | MODEL | {"figures"},
     "evaluation": GROUND | DATA | MODEL | {"report"},
-    "visualization": GROUND | DATA | MODEL | {"report"},
+    "reliability_plots": {"report"},
+    "visualization": GROUND | DATA | MODEL | {"report", "reliability_plots"},
 }
 
 # What users import from; each says in `__all__` which of its names are public.

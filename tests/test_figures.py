@@ -83,7 +83,7 @@ def test_a_narrower_level_lies_inside():
 def test_columns_row_by_row(rows):
     iou, right = (np.array(column, "float64") for column in zip(*rows))
     quality, covered = np.full(len(rows), 0.5), np.full(len(rows), np.nan)
-    columns = figures.columns(iou, right, quality, covered)
+    columns = figures.columns(iou, right, quality, covered, covered)
     for i, (overlap, correct) in enumerate(rows):
         row = {name: column[i] for name, column in columns.items()}
         if np.isnan(overlap):

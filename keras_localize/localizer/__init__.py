@@ -1,6 +1,7 @@
 """The localizer: a backbone, heads, and what a trained model does for its user."""
 
 from keras_localize.localizer.build import build_localizer
+from keras_localize.localizer.calibration import Calibration, calibrate_localizations
 from keras_localize.localizer.export import export_localizer
 from keras_localize.localizer.feature_batches import FeatureBatches
 from keras_localize.localizer.feature_cache import cache_features
@@ -11,6 +12,7 @@ from keras_localize.localizer.predictions import decode_predictions
 from keras_localize.localizer.training import LocalizerHeads
 
 __all__ = [
+    "Calibration",
     "FeatureBatches",
     "Localization",
     "LocalizeOptions",
@@ -18,6 +20,7 @@ __all__ = [
     "LocalizerHeads",
     "build_localizer",
     "cache_features",
+    "calibrate_localizations",
     "decode_predictions",
     "export_localizer",
 ]

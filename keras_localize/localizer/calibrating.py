@@ -1,20 +1,16 @@
 """`Localizer.calibrate`, and which calibration an answer gets."""
 
+import dataclasses
 import warnings
 from typing import Any, TypeAlias, Unpack
 
-import numpy as np
-
-from keras_localize.arrays import to_numpy
-from keras_localize.boxes import convert
-from keras_localize.checks import check_bool, check_number
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.localizer.calibration import (
     Calibration,
+    calibrate_localizations,
+    check_coverage,
     digest_of,
-    make_calibration,
 )
-from keras_localize.localizer.conformal import least_images
 from keras_localize.localizer.inference import LocalizeOptions, Localizes
 
 # By (flip_average, refine).
@@ -94,40 +90,14 @@ class Calibrates(Localizes):
         >>> report.coverage >= 0.8
         True
         """
-        if not 0 < check_number(coverage, "coverage") < 1:
-            raise ValueError(f"`coverage` must be in (0, 1). Received: {coverage}")
-        check_bool(per_class, "per_class")
+        check_coverage(coverage)
         dataset = dataset[dataset.weights > 0]
         options = {**options, "presence_threshold": 0.0}
-        found = [answer for _, answer in self._uncalibrated(dataset, batch_size, options)]
-        kept = np.array([answer is not None for answer in found], bool)
-        answers = [answer for answer in found if answer is not None]
-        if not answers:
-            raise ValueError(
-                "`dataset` must have images with boxes. Received: none that has one"
-            )
-        truth = dataset[kept]
-        first = answers[0]
-        calibration = make_calibration(
-            np.array([answer.box for answer in answers], "float32"),
-            to_numpy(convert(truth.boxes, "rel_xyxy", "xyxy", truth.image_sizes)),
-            float(coverage),
-            quality=None
-            if first.quality is None
-            else np.array([answer.quality for answer in answers]),
-            labels=np.array([answer.label for answer in answers])
-            if per_class and first.label is not None
-            else None,
-            weights=digest_of(self.head),
+        answers = [x for _, x in self._uncalibrated(dataset, batch_size, options)]
+        calibration = calibrate_localizations(
+            answers, dataset, coverage, per_class=per_class
         )
-        if np.isinf(calibration.margin):
-            warnings.warn(
-                f"The outer box is the whole image: a coverage of {coverage} needs at "
-                f"least {least_images(coverage)} images with a box, and there are "
-                f"{len(answers)}.",
-                UserWarning,
-                stacklevel=2,
-            )
+        calibration = dataclasses.replace(calibration, weights=digest_of(self.head))
         key = bool(options.get("flip_average")), bool(options.get("refine"))
         self.calibrations = {**self.calibrations, key: calibration}
         return calibration

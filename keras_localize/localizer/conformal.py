@@ -3,8 +3,7 @@
 A calibration set, which the model was not trained on, says how far the true boxes reach
 beyond the predicted ones. The next image's true box reaches no further than the k-th
 smallest of these, k = ceil((n + 1) * coverage), with a probability of at least
-`coverage`, if it is exchangeable with the images of the set (Vovk et al. 2005; for boxes
-de Grancey et al., arXiv 2109.12837).
+`coverage`, if it is exchangeable with the images of the set (arXiv 2107.07511).
 """
 
 import math
@@ -46,7 +45,9 @@ def least_images(coverage: float) -> int:
     return count
 
 
-def isotonic_knots(x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[float]]:
+def isotonic_knots(
+    x: np.ndarray, y: np.ndarray
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The increasing map from x to y with the least squared error, as a polyline.
 
     Pool-adjacent-violators. The knots are the means of the pooled blocks (centered
@@ -80,7 +81,7 @@ def isotonic_knots(x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[floa
         knots.insert(0, (0.0, max(first_y - slope * first_x, 0.0)))
     if last_x < 1:
         knots.append((1.0, min(last_y + slope * (1 - last_x), 1.0)))
-    return [float(a) for a, _ in knots], [float(b) for _, b in knots]
+    return tuple(float(a) for a, _ in knots), tuple(float(b) for _, b in knots)
 
 
 def _mean_y(block: list[float]) -> float:

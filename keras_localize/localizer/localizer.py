@@ -7,6 +7,7 @@ import keras
 
 from keras_localize.checks import check_rate
 from keras_localize.layers.localization_head import Kind
+from keras_localize.localizer.calibrating import Calibrates
 from keras_localize.localizer.class_names import (
     ClassNames,
     check_class_names,
@@ -21,7 +22,6 @@ from keras_localize.localizer.heads import (
     extract,
     make_heads,
 )
-from keras_localize.localizer.calibrating import Calibrates
 from keras_localize.localizer.quantization import (
     remember,
     repeat,
@@ -77,9 +77,7 @@ class Localizer(Calibrates, LocalizationModel):
         images = keras.Input(image_shape(image_size), name="images")
         maps = extract(images, preprocessing, backbone)
         classes = num_classes and count_classes(num_classes, class_names)
-        heads = make_heads(
-            num_classes, classes, dropout, quality, presence, policy
-        )
+        heads = make_heads(num_classes, classes, dropout, quality, presence, policy)
         outputs = connect_heads(maps, num_maps, head, heads)
         super().__init__(inputs=images, outputs=outputs, name=name, **kwargs)
         # By it Keras scales the loss in float16, in a loaded model too.

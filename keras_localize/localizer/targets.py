@@ -95,8 +95,9 @@ def check_targets(
 
     Raises:
         ValueError: for class ids outside of `[0, num_classes)`, one-hot labels of
-            another width, a presence that is not in [0, 1], and boxes that are not `rel_xyxy`: not `(N, 4)`, not
-            finite, outside of `[0, 1]` or with `x1 < x0` or `y1 < y0`.
+            another width, a presence that is not in [0, 1], and boxes that are not
+            `rel_xyxy`: not `(N, 4)`, not finite, outside of `[0, 1]` or with `x1 < x0`
+            or `y1 < y0`.
     """
     if targets.get("label") is not None and num_classes is not None:
         _check_labels(to_numpy(targets["label"]), num_classes)
