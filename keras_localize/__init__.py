@@ -29,6 +29,7 @@ from keras_localize.localizer import (
 )
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
+from keras_localize.reliability_plots import plot_reliability, plot_risk_coverage
 from keras_localize.report import LocalizationReport, report_localizations
 from keras_localize.version import __version__ as __version__
 from keras_localize.visualization import plot_history, plot_localizations
@@ -64,6 +65,8 @@ __all__ = [
     "make_synthetic",
     "plot_history",
     "plot_localizations",
+    "plot_reliability",
+    "plot_risk_coverage",
     "read_coco",
     "read_csv",
     "read_labelme",

@@ -32,14 +32,13 @@ def plot_reliability(
 
     Example:
 
-    >>> from keras_localize import visualization
     >>> data = keras_localize.make_synthetic(4)
     >>> answers = [
     ...     keras_localize.Localization(0, "disc", 0.9, (0, 0, 40, 40), quality)
     ...     for quality in (0.2, 0.4, 0.6, 0.8)
     ... ]
     >>> report = keras_localize.report_localizations(answers, data)
-    >>> figure = visualization.plot_reliability(report, bins=2)
+    >>> figure = keras_localize.plot_reliability(report, bins=2)
     >>> [round(float(x), 1) for x in figure.axes[0].lines[1].get_xdata()]
     [0.3, 0.7]
     """

@@ -18,14 +18,11 @@ from keras_localize.datasets import LocalizationDataset
 from keras_localize.images import load
 from keras_localize.localizer import Localization
 from keras_localize.localizer.predictions import class_probabilities
-from keras_localize.reliability_plots import plot_reliability, plot_risk_coverage
 from keras_localize.types import ArrayLike, BoundingBoxFormat
 
 __all__ = [
     "plot_history",
     "plot_localizations",
-    "plot_reliability",
-    "plot_risk_coverage",
 ]
 
 if TYPE_CHECKING:
