@@ -1,14 +1,14 @@
 """When to trust a box: presence, quality and outer boxes on real images.
 
-    python benchmarks/trust.py --data-dir DIR --no-pets DIR --seeds 0 --output runs/trust
+    python benchmarks/trust.py --data-dir DIR --no-pets DIR --seeds 0 1 2
 
 For each seed three localizers are trained in the same way on cached features of the
 frozen backbone: without a presence output; with one, and half of the images in
-`--no-pets` (its folders `far` and `near`) as negatives; and with one, and negatives from
-`with_hard_negatives` alone. The models are kept in `--output`; one that is there is not
-trained again. Their answers on the validation images of the seed, and on the other
-half of `--no-pets`, give all figures. Nothing is chosen by these images. The images
-for docs/trust.md are drawn for the first seed.
+`--no-pets` (its folders `far` and `near`) as negatives; and with one, and negatives
+from `with_hard_negatives` alone. The models are kept in `--output`; one that is there
+is not trained again. Their answers on the validation images of the seed, and on the
+other half of `--no-pets`, give all figures. Nothing is chosen by these images. The
+images for docs/trust.md are drawn for the first seed.
 """
 
 import argparse

@@ -128,18 +128,20 @@ class Calibrates(Localizes):
         )
         return None
 
-    def calibrations_config(self) -> list[dict[str, Any]]:
-        """All calibrations as JSON takes them."""
-        return [
-            {"flip_average": flip, "refine": refine, **calibration.to_config()}
-            for (flip, refine), calibration in self.calibrations.items()
-        ]
 
-    def set_calibrations(self, configs: list[dict[str, Any]]) -> None:
-        """Sets the calibrations that `calibrations_config` described."""
-        calibrations = {}
-        for config in configs:
-            config = dict(config)
-            key = config.pop("flip_average"), config.pop("refine")
-            calibrations[key] = Calibration.from_config(config)
-        self.calibrations = calibrations
+def calibrations_config(calibrations: Calibrations) -> list[dict[str, Any]]:
+    """All calibrations as JSON takes them."""
+    return [
+        {"flip_average": flip_average, "refine": refine, **calibration.to_config()}
+        for (flip_average, refine), calibration in calibrations.items()
+    ]
+
+
+def calibrations_from_config(configs: list[dict[str, Any]]) -> Calibrations:
+    """The calibrations that `calibrations_config` described."""
+    calibrations = {}
+    for config in configs:
+        config = dict(config)
+        key = config.pop("flip_average"), config.pop("refine")
+        calibrations[key] = Calibration.from_config(config)
+    return calibrations

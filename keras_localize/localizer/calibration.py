@@ -183,17 +183,17 @@ def calibrate_localizations(
             f"`localizations` must be one answer for each of {len(dataset)} images. "
             f"Received: {len(localizations)}"
         )
-    rows = [
-        i
+    counted = {
+        i: answer
         for i, answer in enumerate(localizations)
         if answer is not None and answer.box is not None and dataset.weights[i] > 0
-    ]
-    if not rows:
+    }
+    if not counted:
         raise ValueError(
             "`dataset` must have images with boxes, and answers with boxes to them. "
             "Received: none"
         )
-    truth, answers = dataset[rows], [localizations[i] for i in rows]
+    truth, answers = dataset[list(counted)], list(counted.values())
     boxes = np.array([answer.box for answer in answers], "float32")
     true = to_numpy(convert(truth.boxes, "rel_xyxy", "xyxy", truth.image_sizes))
     errors = side_errors(boxes, true)
@@ -214,11 +214,11 @@ def calibrate_localizations(
         warnings.warn(
             f"The outer box is the whole image: a coverage of {coverage} needs at "
             f"least {least_images(coverage)} images with a box, and there are "
-            f"{len(rows)}.",
+            f"{len(answers)}.",
             UserWarning,
             stacklevel=2,
         )
-    return Calibration(coverage, len(rows), margin, class_margins, knots)
+    return Calibration(coverage, len(answers), margin, class_margins, knots)
 
 
 def check_coverage(coverage: Any) -> float:

@@ -7,7 +7,12 @@ import keras
 
 from keras_localize.checks import check_rate
 from keras_localize.layers.localization_head import Kind
-from keras_localize.localizer.calibrating import Calibrates
+from keras_localize.localizer.calibrating import (
+    Calibrates,
+    Calibrations,
+    calibrations_config,
+    calibrations_from_config,
+)
 from keras_localize.localizer.class_names import (
     ClassNames,
     check_class_names,
@@ -43,6 +48,8 @@ class Localizer(Calibrates, LocalizationModel):
         num_classes: number of classes, or `None`.
         class_names: tuple of names, or `None`.
         image_size: side of the square images it takes, in pixels.
+        calibrations: (flip_average, refine) -> the `Calibration` for these options of
+            `localize`; empty before `calibrate`.
     """
 
     def __init__(
@@ -95,7 +102,7 @@ class Localizer(Calibrates, LocalizationModel):
         self.quality = quality
         self.presence = presence
         self.quantize_calls: list[dict[str, Any]] = []
-        self.calibrations = {}
+        self.calibrations: Calibrations = {}
 
     def split(self) -> tuple[keras.Model, LocalizerHeads]:
         """Splits the model where the frozen backbone ends.
@@ -236,7 +243,7 @@ class Localizer(Calibrates, LocalizationModel):
             "frozen": [path for path, layer in _leaves(self) if not layer.trainable],
             "backbone_trainable": self.backbone.trainable,
             "quantize_calls": [dict(call) for call in self.quantize_calls],
-            "calibrations": self.calibrations_config(),
+            "calibrations": calibrations_config(self.calibrations),
         }
 
     @classmethod
@@ -260,7 +267,7 @@ class Localizer(Calibrates, LocalizationModel):
         for path, layer in _leaves(localizer):
             layer.trainable = path not in frozen
         repeat(localizer, quantize_calls)
-        localizer.set_calibrations(calibrations)
+        localizer.calibrations = calibrations_from_config(calibrations)
         return localizer
 
     def _recipe(self) -> Recipe:
