@@ -22,6 +22,7 @@ class Calibrates(Localizes):
 
     calibrations: Calibrations
     head: Any
+    quality: bool
 
     def calibrate(
         self,
@@ -97,7 +98,7 @@ class Calibrates(Localizes):
         calibration = calibrate_localizations(
             answers, dataset, coverage, per_class=per_class
         )
-        calibration = dataclasses.replace(calibration, weights=digest_of(self.head))
+        calibration = dataclasses.replace(calibration, weights=self._digest())
         key = bool(options.get("flip_average")), bool(options.get("refine"))
         self.calibrations = {**self.calibrations, key: calibration}
         return calibration
@@ -116,7 +117,7 @@ class Calibrates(Localizes):
             problem = (
                 f"was not calibrated for flip_average={flip_average}, refine={refine}"
             )
-        elif calibration.weights != digest_of(self.head):
+        elif calibration.weights != self._digest():
             problem = "has other weights than when it was calibrated"
         if problem is None:
             return calibration
@@ -127,6 +128,12 @@ class Calibrates(Localizes):
             stacklevel=3,
         )
         return None
+
+    def _digest(self) -> int:
+        # All layers would take long; whatever trains the model trains these.
+        model: Any = self
+        others = [model.get_layer("quality")] if self.quality else []
+        return digest_of([self.head, *others])
 
 
 def calibrations_config(calibrations: Calibrations) -> list[dict[str, Any]]:

@@ -233,10 +233,10 @@ def _margin(errors: np.ndarray, coverage: float) -> float:
     return max(conformal_margin(errors, coverage), 0.0)
 
 
-def digest_of(layer: keras.Layer) -> int:
+def digest_of(layers: Sequence[keras.Layer]) -> int:
     """A number that is another one for other weights, the same on every backend."""
     digest = 0
-    for weight in layer.weights:
+    for weight in (weight for layer in layers for weight in layer.weights):
         digest = zlib.crc32(to_numpy(weight).tobytes(), digest)
     return digest
 
