@@ -36,6 +36,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--halvings", type=int, default=100)
     parser.add_argument("--splits", type=int, default=200)
     parser.add_argument("--output", type=Path, default=Path("runs/trust"))
@@ -90,7 +91,7 @@ def measure(seed, folder, args):
             figures[f"{name}: highest presence of {kind}"] = max(presence)
 
     boxed = validation[validation.weights > 0]
-    model = models["own negatives"]
+    model = models.get("own negatives", next(iter(models.values())))
     for name, options in OPTIONS.items():
         answers = model.localize(boxed, presence_threshold=0, **options)
         reports = {"model": kl.report_localizations(answers, boxed)}
@@ -166,8 +167,8 @@ def page(rng):
 
 def trained(seed, folder, train, learned, args):
     """The three models, from their files where these are there."""
-    files = {name: folder / f"{name.replace(' ', '_')}.keras" for name in MODELS}
-    missing = [name for name in MODELS if not files[name].exists()]
+    files = {n: folder / f"{n.replace(' ', '_')}.keras" for n in args.models}
+    missing = [name for name in args.models if not files[name].exists()]
     cached = {}
 
     def features(localizer, data, views):

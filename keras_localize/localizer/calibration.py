@@ -63,13 +63,14 @@ class Calibration:
         if self.quality is None:
             return quality
         x, y = (np.array(knots, "float64") for knots in self.quality)
-        if len(x) < 2:
-            return ops.ones_like(quality) * float(y[0])
-        widths = np.diff(x)
-        slopes = (np.diff(y) / widths).astype("float32")
-        along = ops.maximum(quality - x[:-1].astype("float32"), 0.0)
-        along = ops.minimum(along, widths.astype("float32"))
-        return float(y[0]) + ops.sum(along * slopes, axis=-1, keepdims=True)
+        starts, widths, slopes = (
+            part.astype("float32")
+            for part in (x[:-1], np.diff(x), np.diff(y) / np.diff(x))
+        )
+        # How far the quality has come along each piece of the polyline.
+        along = ops.maximum(ops.subtract(quality, starts), 0.0)
+        rises = ops.multiply(ops.minimum(along, widths), slopes)
+        return ops.sum(rises, axis=-1, keepdims=True) + float(y[0])
 
     def outer_boxes(
         self, boxes: Tensor, image_sizes: ImageSize, label: Tensor | None
@@ -81,6 +82,7 @@ class Calibration:
             image_sizes: (N, 2), (height, width).
             label: (N,) predicted class ids; None where there are no margins by class.
         """
+        boxes = ops.convert_to_tensor(boxes, "float32")
         margin = min(self.margin, _WHOLE_IMAGE)
         margins: Any = margin
         if self.class_margins:
