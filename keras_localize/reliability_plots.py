@@ -68,6 +68,18 @@ def plot_risk_coverage(
     Raises:
         ImportError: without matplotlib.
         ValueError: for a report without quality.
+
+    Example:
+
+    >>> data = keras_localize.make_synthetic(2)
+    >>> answers = [
+    ...     keras_localize.Localization(0, "disc", 0.9, (0, 0, 40, 40), quality)
+    ...     for quality in (0.2, 0.8)
+    ... ]
+    >>> report = keras_localize.report_localizations(answers, data)
+    >>> figure = keras_localize.plot_risk_coverage(report)
+    >>> [float(x) for x in figure.axes[0].lines[0].get_xdata()]
+    [0.5, 1.0]
     """
     figure, axis = _axis()
     for name, report in _named(reports).items():

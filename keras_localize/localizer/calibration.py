@@ -49,6 +49,15 @@ class Calibration:
             quality to the calibrated one; None where the model predicts none.
         weights: a number that is another one for a model with other weights; 0 where
             it was made from answers alone.
+
+    Example:
+
+    >>> calibration = keras_localize.Calibration(
+    ...     coverage=0.9, images=50, margin=0.25, class_margins={}, quality=None
+    ... )
+    >>> answer = keras_localize.Localization(0, "cat", 0.9, (20, 20, 60, 40), None)
+    >>> calibration.apply([answer], image_sizes=[(100, 65)])[0].outer_box
+    (10.0, 15.0, 65.0, 45.0)
     """
 
     coverage: float
