@@ -18,6 +18,7 @@ from keras_localize.datasets import (
 from keras_localize.evaluation import evaluate_localizer
 from keras_localize.layers import LocalizationHead, PadToSquare, RandomSquareView
 from keras_localize.localizer import (
+    Calibration,
     FeatureBatches,
     Localization,
     LocalizeOptions,
@@ -25,12 +26,14 @@ from keras_localize.localizer import (
     LocalizerHeads,
     build_localizer,
     cache_features,
+    calibrate_localizations,
     decode_predictions,
     export_localizer,
     train_localizer,
 )
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
+from keras_localize.reliability_plots import plot_reliability, plot_risk_coverage
 from keras_localize.report import LocalizationReport, report_localizations
 from keras_localize.version import __version__ as __version__
 from keras_localize.visualization import plot_history, plot_localizations
@@ -39,6 +42,7 @@ __all__ = [
     "AnnotationError",
     "BoxLoss",
     "CIoULoss",
+    "Calibration",
     "DIoULoss",
     "FeatureBatches",
     "GIoULoss",
@@ -56,6 +60,7 @@ __all__ = [
     "boxes",
     "build_localizer",
     "cache_features",
+    "calibrate_localizations",
     "decode_predictions",
     "evaluate_localizer",
     "export_localizer",
@@ -64,6 +69,8 @@ __all__ = [
     "make_synthetic",
     "plot_history",
     "plot_localizations",
+    "plot_reliability",
+    "plot_risk_coverage",
     "read_coco",
     "read_csv",
     "read_labelme",

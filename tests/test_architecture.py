@@ -39,6 +39,7 @@ MAY_IMPORT = {
     # Consumers of a model's answers. None of the parts above may import them.
     "report": GROUND | DATA | MODEL | {"figures"},
     "evaluation": GROUND | DATA | MODEL | {"report"},
+    "reliability_plots": {"report"},
     "visualization": GROUND | DATA | MODEL | {"report"},
 }
 

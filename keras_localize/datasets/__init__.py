@@ -7,6 +7,7 @@ from keras_localize.datasets.download import DownloadError
 from keras_localize.datasets.epoch_order import EpochOrder
 from keras_localize.datasets.errors import AnnotationError, UnknownNameError
 from keras_localize.datasets.labelme import read_labelme
+from keras_localize.datasets.negatives import with_hard_negatives
 from keras_localize.datasets.oxford_pets import load_oxford_pets
 from keras_localize.datasets.record import Record
 from keras_localize.datasets.summary import Summary
@@ -32,6 +33,7 @@ __all__ = [
     "read_labelme",
     "read_voc",
     "read_yolo",
+    "with_hard_negatives",
     "write_coco",
     "write_csv",
     "write_yolo",

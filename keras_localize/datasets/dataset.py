@@ -30,7 +30,8 @@ class LocalizationDataset(BatchSource):
     decoded before a batch is asked for.
 
     Args:
-        images: N paths, or N arrays of shape (height, width, 3), uint8, RGB.
+        images: N paths, arrays of shape (height, width, 3), uint8, RGB, or
+            `keras_localize.images.Region`s of these.
         boxes: (N, 4) `rel_xyxy`: fractions of the *upright* image's sides, in
             [0, 1], `x0 < x1` and `y0 < y1`. Zeros where the weight is 0.
         labels: N class ids, from 0; -1 for an image that holds no object.
@@ -71,7 +72,7 @@ class LocalizationDataset(BatchSource):
 
     def __init__(
         self,
-        images: Iterable[types.Path | np.ndarray],
+        images: Iterable[types.Path | np.ndarray | types.Region],
         boxes: ArrayLike,
         labels: ArrayLike,
         class_names: Iterable[str] | Mapping[int, str],
@@ -341,7 +342,7 @@ class LocalizationDataset(BatchSource):
             path: the JSON file, replaced if it is there.
 
         Raises:
-            ValueError: for images that are arrays in memory.
+            ValueError: for images that are arrays in memory, or regions.
             OSError: where the file cannot be written.
 
         Example:

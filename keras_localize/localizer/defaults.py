@@ -44,8 +44,9 @@ def default_losses(
     if "label" in outputs:
         smoothing = recipe.label_smoothing if outputs["label"].shape[-1] > 1 else 0.0
         losses["label"] = LabelCrossentropy(smoothing, num_classes=num_classes)
-    if "quality" in outputs:
-        losses["quality"] = keras.losses.BinaryCrossentropy()
+    for name in ("quality", "presence"):
+        if name in outputs:
+            losses[name] = keras.losses.BinaryCrossentropy()
     return losses
 
 
@@ -53,7 +54,7 @@ def default_metrics(names: Collection[str], num_classes: int | None) -> dict[str
     """The weighted metrics of each output."""
     # Keras prefixes the names with the output's only where several outputs have
     # metrics.
-    prefix = "" if "label" in names else "box_"
+    prefix = "" if {"label", "presence"} & set(names) else "box_"
     metrics: dict[str, Any] = {
         "box": [
             IoUMetric(name=f"{prefix}iou"),
@@ -64,6 +65,8 @@ def default_metrics(names: Collection[str], num_classes: int | None) -> dict[str
         # By the word "accuracy" Keras takes one unit for a sigmoid of two classes.
         single = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         metrics["label"] = [single if num_classes == 1 else "accuracy"]
+    if "presence" in names:
+        metrics["presence"] = [keras.metrics.BinaryAccuracy(name="accuracy")]
     return metrics
 
 

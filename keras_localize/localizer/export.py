@@ -86,6 +86,8 @@ def export_localizer(
       probability) and `scores` (float32 `(classes,)`).
     - `quality` and `presence` (float32) where the model has them. The box is there
       whatever the presence.
+    - for a model that was calibrated, with the same `refine`, `outer_box`, float32
+      `(4,)`, in the same pixels; `quality` is then the calibrated one.
 
     The class names, the version of this package and what the file takes are in the
     file's metadata.
