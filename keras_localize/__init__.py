@@ -29,7 +29,12 @@ from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
 from keras_localize.report import LocalizationReport, report_localizations
 from keras_localize.version import __version__ as __version__
-from keras_localize.visualization import plot_history, plot_localizations
+from keras_localize.visualization import (
+    LocalizationGallery,
+    plot_attention,
+    plot_history,
+    plot_localizations,
+)
 
 __all__ = [
     "AnnotationError",
@@ -42,6 +47,7 @@ __all__ = [
     "IoUMetric",
     "Localization",
     "LocalizationDataset",
+    "LocalizationGallery",
     "LocalizationHead",
     "LocalizationReport",
     "LocalizeOptions",
@@ -58,6 +64,7 @@ __all__ = [
     "images",
     "load_oxford_pets",
     "make_synthetic",
+    "plot_attention",
     "plot_history",
     "plot_localizations",
     "read_coco",

@@ -94,9 +94,6 @@ def _export(args: argparse.Namespace) -> None:
     kl.export_localizer(_load(args.localizer), args.path, **options)
 
 
-# --- helpers ---
-
-
 def _load(path: str) -> kl.Localizer:
     if not Path(path).exists():
         raise ValueError(f"`localizer` must be a saved localizer. Missing: {path}")

@@ -61,7 +61,7 @@ class ClassReport:
     label_accuracy: float | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class LocalizationReport(Presented):
     """The figures of a dataset; `print` shows them as a table.
 

@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from keras_localize.datasets.batch_source import BatchSource
 from keras_localize.datasets.class_names import composed, ordered_names
 from keras_localize.datasets.errors import AnnotationError, UnknownNameError
 from keras_localize.datasets.joining import distinct_names, relabeled, united
+from keras_localize.datasets.overview import overview
 from keras_localize.datasets.record import Record
 from keras_localize.datasets.splitting import stratified
 from keras_localize.datasets.summary import Reasons, Summary, as_reasons, joined_reasons
@@ -108,6 +110,9 @@ class LocalizationDataset(BatchSource):
             f"<LocalizationDataset of {len(self)} images, "
             f"{len(self.class_names)} classes>"
         )
+
+    def _repr_html_(self) -> str:
+        return overview(self.summary(), itertools.islice(self, 8))
 
     def __iter__(self) -> Iterator[Record]:
         return map(self._record, range(len(self)))

@@ -72,6 +72,14 @@ class Presented:
         options: dict[str, Any] = {"history": history, "title": title, "images": images}
         save_page(path, self.to_dict(), self.dataset, **options)
 
+    def __repr__(self) -> str:
+        content = self.to_dict()
+        shown = [f"mean IoU {content['mean_iou']:.3f}"] * (content["with_box"] > 0)
+        if content["label_accuracy"] is not None:
+            shown.append(f"label accuracy {content['label_accuracy']:.3f}")
+        parts = ", ".join([count_images(content), *shown])
+        return f"<LocalizationReport: {parts}>"
+
     def _repr_html_(self) -> str:
         content = self.to_dict()
         rows = []
