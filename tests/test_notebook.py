@@ -59,7 +59,7 @@ def test_report():
     report = kl.report_localizations([answer, answer, None], data)
     assert repr(report) == (
         "<LocalizationReport: 2 images, 2 with a box, 1 could not be read, "
-        "mean IoU 0.500, label accuracy 1.000>"
+        "mean_iou 0.500, label_accuracy 1.000>"
     )
     assert repr(kl.report_localizations([None], data[:1])) == (
         "<LocalizationReport: 0 images, 0 with a box, 1 could not be read>"

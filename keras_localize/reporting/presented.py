@@ -74,11 +74,11 @@ class Presented:
 
     def __repr__(self) -> str:
         content = self.to_dict()
-        shown = [f"mean IoU {content['mean_iou']:.3f}"] * (content["with_box"] > 0)
-        if content["label_accuracy"] is not None:
-            shown.append(f"label accuracy {content['label_accuracy']:.3f}")
-        parts = ", ".join([count_images(content), *shown])
-        return f"<LocalizationReport: {parts}>"
+        parts = [count_images(content)]
+        for name in ("mean_iou", "label_accuracy"):
+            if content[name] is not None:
+                parts.append(f"{name} {content[name]:.3f}")
+        return f"<LocalizationReport: {', '.join(parts)}>"
 
     def _repr_html_(self) -> str:
         content = self.to_dict()
