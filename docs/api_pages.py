@@ -83,14 +83,13 @@ def api_pages():
                 foreign=_FOREIGN,
             )
         rows = [f"   * - :doc:`{n} <{page}>`\n     - {text}" for n, page, text in names]
-        own = [f"   {page}" for _, page, _ in names if page.startswith(f"{module}.")]
+        # A page has one place in the tree: that of the module which it is named after.
+        own = [f"   {page}" for n, page, _ in names if page == f"{module}.{n}"]
         pages[module] = _MODULE.format(
             name=module,
             underline="=" * len(module),
             rows="\n".join(rows),
-            pages="\n".join(
-                name for name in own if name.count(".") == module.count(".") + 1
-            ),
+            pages="\n".join(own),
         )
     return pages
 

@@ -30,9 +30,9 @@ localizer = kl.build_localizer(
 localizer.compile()
 batches = train.to_pydataset(SIDE, shuffle=True, cache="memory", seed=0)
 history = localizer.fit(batches, epochs=12, shuffle=False, verbose=2)
-localizer.save("runs/quickstart/localizer.keras")
 
 report = kl.evaluate_localizer(localizer, validation, refine=True)
 print(report)
 report.save_html("runs/quickstart/report.html", history=history)
+localizer.save("runs/quickstart/localizer.keras")
 print("Open runs/quickstart/report.html in a browser.")
