@@ -15,7 +15,7 @@ MODULES = [
     ),
 ]
 # The members of these classes are documented where they come from.
-_FOREIGN = "Functional, Model, Layer, Loss, Metric, Callback, PyDataset, tuple, dict"
+_FOREIGN = "Functional, Model, Layer, Operation, Loss, Metric, Callback, tuple, dict"
 
 _MODULE = """{name}
 {underline}

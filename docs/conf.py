@@ -37,6 +37,7 @@ autodoc_typehints = "none"  # the signature has them
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 napoleon_custom_sections = [
     ("Call arguments", "params_style"),
     "Input shape",

@@ -40,7 +40,7 @@ _MEANINGS = {
     "label_accuracy": "share of images whose label is right",
     "top1_localization": "share of boxes with the label right and an IoU of at least "
     "0.5",
-    "quality_error": "mean of |quality - IoU|",
+    "quality_error": "mean absolute difference of quality and IoU",
     "quality_correlation": "correlation of quality and IoU",
     "presence_auroc": "area under the ROC curve of the presence",
     "presence_fpr95": "share of images without an object that pass the threshold of "
