@@ -49,6 +49,14 @@ default_role = "code"
 _REPOSITORY = "https://github.com/keras-localize/keras-localize/blob/main/"
 
 
+def _escape_bars(app, what, name, obj, options, lines):
+    """|x| is an absolute value, not a substitution."""
+    lines[:] = [
+        line if "`" in line or ">>>" in line else line.replace("|", r"\|")
+        for line in lines
+    ]
+
+
 def _link_to_the_repository(app, name, source):
     """Files outside of the site: relative links on GitHub, absolute ones here."""
     source[0] = re.sub(r"\]\((?:\.\./)+([A-Z]\w+\.md|examples/)", _absolute, source[0])
@@ -60,4 +68,5 @@ def _absolute(match):
 
 def setup(app):
     app.connect("builder-inited", lambda app: write_api_pages(HERE / "generated"))
+    app.connect("autodoc-process-docstring", _escape_bars)
     app.connect("source-read", _link_to_the_repository)

@@ -84,7 +84,7 @@ class LocalizationReport(Presented):
         label_accuracy: share of images whose label is right.
         top1_localization: share of boxes with the label right and an IoU of at least
             0.5; without labels, `iou_50`.
-        quality_error: mean absolute difference of quality and IoU.
+        quality_error: mean of |quality - IoU|.
         quality_correlation: correlation of quality and IoU.
         presence_auroc: area under the ROC curve of the presence: the probability
             that it is higher for an image with an object than for one without.

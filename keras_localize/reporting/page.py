@@ -40,7 +40,7 @@ _MEANINGS = {
     "label_accuracy": "share of images whose label is right",
     "top1_localization": "share of boxes with the label right and an IoU of at least "
     "0.5",
-    "quality_error": "mean absolute difference of quality and IoU",
+    "quality_error": "mean of |quality - IoU|",
     "quality_correlation": "correlation of quality and IoU",
     "presence_auroc": "area under the ROC curve of the presence",
     "presence_fpr95": "share of images without an object that pass the threshold of "
@@ -109,12 +109,12 @@ def _figures(content: dict[str, Any]) -> str:
     for name, value in content.items():
         if not isinstance(value, float):
             continue
-        spread = bar = ""
-        if name in content["intervals"]:
-            low, high = content["intervals"][name]
-            spread = f"{low:.3f} to {high:.3f}"
+        low, high = content["intervals"].get(name, (value, value))
+        spread = f"{low:.3f} to {high:.3f}" if name in content["intervals"] else ""
+        bar = ""
+        if 0 <= low <= high <= 1:
             bar = f'<i style="left:{low:.2%};width:{high - low:.2%}"></i>'
-        bar += f'<b style="left:calc({max(value, 0):.2%} - 1px)"></b>'
+            bar += f'<b style="left:calc({value:.2%} - 1px)"></b>'
         meaning = _MEANINGS.get(name, "")
         rows.append(
             f'<tr><th scope="row">{escaped(name)}</th><td>{value:.4f}</td>'
