@@ -1,12 +1,14 @@
 """Makes the images of the pages: python docs/make_images.py
 
 Everything is drawn: no data, no network. A localizer is trained for a minute.
+`python docs/make_images.py trained` makes only the images that show its answers.
 """
 
 import io
 import runpy
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -98,8 +100,10 @@ def trained_images():
 def two_phases(quick, folder):
     """Curves of heads and fine-tuning, and the gallery of a training."""
     train, validation = quick["train"][:400], quick["validation"][:80]
-    localizer = quick["small_backbone"]()
-    localizer = kl.build_localizer(localizer, 3, class_names=train.class_names)
+    # A trained backbone, and new heads.
+    localizer = kl.build_localizer(
+        quick["backbone"], 3, class_names=train.class_names, name="again"
+    )
     batches = train.to_pydataset(64, shuffle=True, cache="memory", seed=0)
     held_out = validation.to_pydataset(64, cache="memory")
     gallery = kl.LocalizationGallery(validation, folder, count=4)
@@ -148,7 +152,8 @@ def screenshot(report, history, folder):
 
 if __name__ == "__main__":
     keras.utils.set_random_seed(0)
-    data_images()
+    if "trained" not in sys.argv:
+        data_images()
     trained_images()
     total = sum(path.stat().st_size for path in IMAGES.glob("*.png"))
     print(f"{total / 1000:.0f} kB")

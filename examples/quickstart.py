@@ -23,12 +23,13 @@ def small_backbone():
 
 keras.utils.set_random_seed(0)
 train, validation = kl.make_synthetic(1500, num_classes=3, max_side=128).split(0.2)
-names = train.class_names
+names, backbone = train.class_names, small_backbone()
 localizer = kl.build_localizer(
-    small_backbone(), len(names), class_names=names, trainable_backbone=True
+    backbone, len(names), class_names=names, trainable_backbone=True
 )
 localizer.compile()
-batches = train.to_pydataset(SIDE, shuffle=True, cache="memory", seed=0)
+views = kl.RandomSquareView(SIDE)
+batches = train.to_pydataset(SIDE, shuffle=True, augment=views, cache="memory", seed=0)
 history = localizer.fit(batches, epochs=12, shuffle=False, verbose=2)
 
 report = kl.evaluate_localizer(localizer, validation, refine=True)
