@@ -54,6 +54,7 @@ def plot_history(history: Any) -> "Figure":
                 axis.axvline(phase.start - 0.5, color="grey", linewidth=0.8)
             at = {"xy": (phase.start - 0.5, 1), "xycoords": axis.get_xaxis_transform()}
             options = {"textcoords": "offset points", "fontsize": 7, "color": "grey"}
+            options["parse_math"] = False
             axis.annotate(phase.name, xytext=(3, -3), va="top", **at, **options)
         axis.set_title(panel.title)
         axis.set_xlabel("epoch")

@@ -112,9 +112,12 @@ def plot_localizations(
             axis.add_patch(
                 Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **styles[kind])
             )
-        axis.set_title(_title(guess, fact, corners), fontsize=9)
+        # A name may hold a dollar, which would begin a formula.
+        title = _title(guess, fact, corners)
+        axis.set_title(title, fontsize=9, parse_math=False)
         below = {"ha": "center", "va": "top", "transform": axis.transAxes}
-        axis.text(0.5, -0.02, name, fontsize=7, color="grey", **below)
+        small = {"fontsize": 7, "color": "grey", "parse_math": False}
+        axis.text(0.5, -0.02, name, **below, **small)
     handles = [Line2D([], [], label=k, **styles[k]) for k in styles if k in drawn]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=2)

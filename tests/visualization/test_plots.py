@@ -180,6 +180,14 @@ def test_legend_and_names(tmp_path, dataset):
     assert names(plot_localizations([str(path), path])) == ["street.png"] * 2
 
 
+def test_names_are_no_formulas(dataset):
+    dataset.names, dataset.class_names = [r"$\frac$", "$"], (r"$\sum{$", "dog")
+    figure = plot_localizations(dataset, dataset.boxes)
+    figure.savefig(io.BytesIO(), format="png")
+    history = {"loss": [1.0, 2.0], "phase": [r"$\frac$", "b"]}
+    plot_history(history).savefig(io.BytesIO(), format="png")
+
+
 @pytest.mark.parametrize("kind", ["dict", "csv"])
 def test_a_line_where_phases_meet(tmp_path, kind):
     history = {"loss": [3.0, 2.0, 1.0, 0.5], "phase": ["heads"] * 3 + ["fine-tuning"]}
