@@ -33,10 +33,16 @@ from keras_localize.localizer import (
 )
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
-from keras_localize.reliability_plots import plot_reliability, plot_risk_coverage
 from keras_localize.report import LocalizationReport, report_localizations
 from keras_localize.version import __version__ as __version__
-from keras_localize.visualization import plot_history, plot_localizations
+from keras_localize.visualization import (
+    LocalizationGallery,
+    plot_attention,
+    plot_history,
+    plot_localizations,
+    plot_reliability,
+    plot_risk_coverage,
+)
 
 __all__ = [
     "AnnotationError",
@@ -50,6 +56,7 @@ __all__ = [
     "IoUMetric",
     "Localization",
     "LocalizationDataset",
+    "LocalizationGallery",
     "LocalizationHead",
     "LocalizationReport",
     "LocalizeOptions",
@@ -67,6 +74,7 @@ __all__ = [
     "images",
     "load_oxford_pets",
     "make_synthetic",
+    "plot_attention",
     "plot_history",
     "plot_localizations",
     "plot_reliability",

@@ -13,6 +13,8 @@ from keras_localize.boxes import area, convert, iou
 from keras_localize.checks import check_non_negative_int
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.localizer import Localization
+from keras_localize.reporting.plain import plain
+from keras_localize.reporting.presented import Presented
 
 __all__ = [
     "ClassReport",
@@ -60,8 +62,8 @@ class ClassReport:
     label_accuracy: float | None
 
 
-@dataclasses.dataclass(frozen=True)
-class LocalizationReport:
+@dataclasses.dataclass(frozen=True, repr=False)
+class LocalizationReport(Presented):
     """The figures of a dataset; `print` shows them as a table.
 
     All figures lie in [0, 1], but for the correlation and the growth. Those of boxes
@@ -99,6 +101,7 @@ class LocalizationReport:
         worst: `(name, IoU)` of the images with the lowest IoU, lowest first.
         intervals: figure -> its 95% bootstrap interval over the images.
         per_image: one `ImageReport` for each image that was not skipped.
+        dataset: the records of `per_image`, in its order; for pages and tables.
     """
 
     images: int
@@ -123,6 +126,9 @@ class LocalizationReport:
     worst: list[tuple[str, float]]
     intervals: dict[str, tuple[float, float]]
     per_image: list[ImageReport] = dataclasses.field(repr=False)
+    dataset: LocalizationDataset | None = dataclasses.field(
+        default=None, repr=False, compare=False
+    )
 
     def reliability(self, bins: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean quality, mean IoU and number of images, of groups of similar quality.
@@ -142,7 +148,7 @@ class LocalizationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as numbers, text, lists and dicts, as JSON takes them."""
-        return _plain(self)
+        return plain(self)
 
     def __str__(self) -> str:
         lines = [f"{self.images} images, {self.with_box} with a box"]
@@ -254,6 +260,7 @@ def report_localizations(
             if not np.isnan(means[name])
         },
         per_image=rows,
+        dataset=truth,
     )
 
 
@@ -351,18 +358,3 @@ def _confusion(
 
 def _or_none(value: float) -> Any:
     return None if np.isnan(value) else value
-
-
-def _plain(content: Any) -> Any:
-    """Dataclasses and tuples as dicts and lists; NaN, which is no JSON, as None."""
-    if dataclasses.is_dataclass(content):
-        content = {
-            f.name: getattr(content, f.name) for f in dataclasses.fields(content)
-        }
-    elif hasattr(content, "_asdict"):
-        content = content._asdict()
-    if isinstance(content, dict):
-        return {key: _plain(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_plain(value) for value in content]
-    return None if isinstance(content, float) and np.isnan(content) else content

@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
@@ -15,6 +16,7 @@ from keras_localize.datasets.batch_source import BatchSource
 from keras_localize.datasets.class_names import composed, ordered_names
 from keras_localize.datasets.errors import UnknownNameError
 from keras_localize.datasets.joining import distinct_names, relabeled, united
+from keras_localize.datasets.overview import overview
 from keras_localize.datasets.record import Record
 from keras_localize.datasets.saved_json import read_saved, write_arguments
 from keras_localize.datasets.splitting import stratified
@@ -108,6 +110,9 @@ class LocalizationDataset(BatchSource):
             f"<LocalizationDataset of {len(self)} images, "
             f"{len(self.class_names)} classes>"
         )
+
+    def _repr_html_(self) -> str:
+        return overview(self.summary(), itertools.islice(self, 8))
 
     def __iter__(self) -> Iterator[Record]:
         return map(self._record, range(len(self)))
