@@ -6,11 +6,12 @@
 
 The script follows the exercise: 1. get the data, 2. letterbox the images and move the
 boxes along, 3. put two heads on a pretrained network, 4. train, with the IoU beside
-accuracy and MSE, 5. evaluate, and look at the results. benchmarks/notebook.py trains
-the model of the exercise's notebook on the same data.
+accuracy and MSE, 5. evaluate, and look at the results.
 """
 
 import argparse
+import importlib.util
+import itertools
 import json
 import sys
 import time
@@ -24,9 +25,8 @@ from keras_localize.files import replacing
 
 FIGURES = ["mean_iou", "iou_50", "iou_75", "label_accuracy", "species_accuracy"]
 FIGURES += ["quality_error", "quality_correlation", "seconds"]
-BACKBONES = (
-    "keras.applications name, with :alpha where it has one (MobileNet:0.25), a .keras "
-    "file, or a KerasHub preset"
+NETWORKS = (
+    "keras.applications name (MobileNet:0.25: alpha), .keras file, KerasHub preset"
 )
 
 
@@ -73,9 +73,12 @@ def make_backbone(args):
     name, _, alpha = args.backbone.partition(":")
     application = getattr(keras.applications, name, None)
     if not callable(application):
-        import keras_hub
-
-        return keras_hub.models.Backbone.from_preset(args.backbone)
+        hub = importlib.util.find_spec("keras_hub") and importlib.import_module(
+            "keras_hub"
+        )
+        if not hub:
+            raise ValueError(f"--backbone: no {NETWORKS} is called {args.backbone!r}")
+        return hub.models.Backbone.from_preset(args.backbone)
     options = {"alpha": float(alpha)} if alpha else {}
     weights = None if args.weights == "none" else args.weights
     try:
@@ -83,24 +86,20 @@ def make_backbone(args):
             include_top=False, weights=weights, input_shape=shape, **options
         )
     except Exception as error:  # Keras raises a bare one where a download fails
-        raise ValueError(
-            f"The backbone could not be made: {error}\nWithout a network: --weights "
-            "takes a file or none, and --demo needs no weights."
-        ) from error
+        hint = "Without a network: --weights takes a file or none."
+        raise ValueError(f"The backbone could not be made: {error}\n{hint}") from error
 
 
 def small_backbone(shape):
     """Four strided steps, small enough to learn from scratch on a CPU."""
     x = images = keras.Input(shape)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(x)
+    how = {"padding": "same", "use_bias": False}
     for filters in (16, 32, 64, 128):
-        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(
-            x
-        )
-        x = keras.layers.BatchNormalization()(x)
-        x = keras.layers.ReLU()(x)
-        y = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
-        y = keras.layers.Conv2D(filters, 1, use_bias=False)(y)
+        x = keras.layers.Conv2D(filters, 3, strides=2, **how)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+        y = keras.layers.DepthwiseConv2D(3, **how)(x)
+        y = keras.layers.Conv2D(filters, 1, **how)(y)
         y = keras.layers.BatchNormalization()(y)
         x = keras.layers.ReLU()(keras.layers.Add()([x, y]))
     return keras.Model(images, x, name="small_backbone")
@@ -109,20 +108,11 @@ def small_backbone(shape):
 # --- Part 5: evaluate and look ----------------------------------------------------
 
 
-def constant_box(train, validation):
-    """The mean box of the training images: what every model must beat."""
-    boxes = kl.boxes.to_square(train.boxes, train.image_sizes, 1, "rel_xyxy")
-    mean = keras.ops.convert_to_numpy(boxes)[train.weights > 0].mean(axis=0)
-    outputs = {"box": np.tile(mean, (len(validation), 1))}
-    return kl.decode_predictions(outputs, validation.image_sizes, 1)
-
-
 def species_of_breeds(data, args):
     """Species of each image and of each breed; None where the labels are no breeds."""
     if args.demo or args.labels != "breed":
         return None
-    options = {"verify": False, "on_error": "skip"}
-    species = kl.load_oxford_pets(args.data_dir, labels="species", **options)
+    species = kl.load_oxford_pets(args.data_dir, labels="species", on_error="skip")
     table = np.zeros(len(data.class_names), int)
     for name, label in zip(data.names, data.labels):
         table[label] = species[name].label
@@ -136,38 +126,24 @@ def figures(answers, data, species=None):
         # Cat or dog: the one whose breeds have the higher probability together.
         records, table = species
         truth = records[[records.names.index(name) for name in data.names]]
-        labels = [int(np.argmax(one.scores @ np.eye(2)[table])) for one in answers]
-        answers = [
-            one._replace(label=label, class_name=truth.class_names[label])
-            for one, label in zip(answers, labels)
-        ]
-        accuracy = kl.report_localizations(answers, truth).label_accuracy
-        report["species_accuracy"] = accuracy
+        grouped = np.array([one.scores for one in answers]) @ np.eye(2)[table]
+        accuracy = np.mean(grouped.argmax(axis=1) == truth.labels)
+        report["species_accuracy"] = float(accuracy)
     return {name: report[name] for name in FIGURES if report.get(name) is not None}
-
-
-def print_table(recipes):
-    columns = [c for c in FIGURES if any(c in scores for scores in recipes.values())]
-    print("\n" + f"{'recipe':30}" + "".join(f"{name:>20}" for name in columns))
-    for name, scores in recipes.items():
-        cells = [f"{scores[c]:.4f}" if c in scores else "-" for c in columns]
-        print(f"{name:30}" + "".join(f"{cell:>20}" for cell in cells))
 
 
 def write_outputs(output, localizer, history, answers, validation, report):
     """The model, its curves, images with predicted and true boxes, all figures."""
-    shown = np.unique(np.linspace(0, len(validation) - 1, 16).astype(int))
-    figure = kl.plot_localizations(validation[shown], [answers[i] for i in shown])
-    epochs = zip(*history.values())
-    rows = [["epoch", *history], *([i, *row] for i, row in enumerate(epochs))]
+    shown = slice(None, None, -(-len(validation) // 16))
+    figure = kl.plot_localizations(validation[shown], answers[shown])
+    rows = [["epoch", *history], *zip(itertools.count(), *history.values())]
     table = "".join(",".join(map(str, row)) + "\n" for row in rows)
-    text = json.dumps(report, indent=2) + "\n"
     for name, write in {
         "model.keras": localizer.save,
         "history.csv": lambda path: path.write_text(table),
         "curves.png": kl.plot_history(history).savefig,
         "predictions.png": figure.savefig,
-        "report.json": lambda path: path.write_text(text),
+        "report.json": lambda path: path.write_text(json.dumps(report, indent=2)),
     }.items():
         with replacing(output / name) as unfinished:
             write(unfinished)
@@ -178,7 +154,6 @@ def run(args):
     keras.utils.set_random_seed(args.seed)
     train, validation = load_data(args)
     print(f"training on {len(train)} images, validating on {len(validation)}")
-    recipes = {"constant box": figures(constant_box(train, validation), validation)}
     localizer = make_localizer(args, train.class_names)
 
     # --- Part 4: training ---
@@ -198,31 +173,27 @@ def run(args):
     choice = history.pop("choice", [])
 
     species = species_of_breeds(train, args)
-    recipe = "fine-tuned" if choice else "default"
+    recipe = history["phase"][-1]
     answers = localizer.localize(validation)
-    recipes[recipe] = {**figures(answers, validation, species), "seconds": seconds}
+    recipes = {recipe: {**figures(answers, validation, species), "seconds": seconds}}
     for option in ("flip_average", "refine"):
         more = localizer.localize(validation, **{option: True})
         recipes[f"{recipe}, {option}"] = figures(more, validation, species)
-    print_table(recipes)
+    for name, scores in recipes.items():
+        print(f"{name:26}", *(f"{key} {scores[key]:.4f}" for key in scores))
 
-    per_image = kl.report_localizations(answers, validation).per_image
+    rows = kl.report_localizations(answers, validation).per_image
     report = {
         "recipe": recipe,
         "settings": vars(args),
-        "keras": keras.__version__,
-        "backend": keras.backend.backend(),
-        "counts": {
-            part: {"images": len(data), "with_box": int((data.weights > 0).sum())}
-            for part, data in (("training", train), ("validation", validation))
-        },
+        "counts": {"training": len(train), "validation": len(validation)},
         "metrics": recipes[recipe],
         "recipes": recipes,
         "history": history,
         "choice": choice,
         "per_image": [
             {"name": row.name, "iou": row.iou, "quality": row.answer.quality}
-            for row in per_image
+            for row in rows
             if not np.isnan(row.iou)
         ],
     }
@@ -240,16 +211,10 @@ def parse_arguments():
     add("--demo", action="store_true", help="drawn images, nothing is downloaded")
     add("--data-dir", help="folder with images/ and annotations/; else a download")
     add("--labels", choices=["breed", "species"], default="breed")
-    add("--backbone", default="MobileNetV2", help=BACKBONES)
+    add("--backbone", default="MobileNetV2", help=NETWORKS)
     add("--weights", default="imagenet", help="imagenet, none, or a weights file")
-    add(
-        "--fine-tune",
-        type=positive,
-        metavar="EPOCHS",
-        nargs="?",
-        const=25,
-        help="train the backbone too, after the heads (25 epochs)",
-    )
+    how = {"type": positive, "metavar": "EPOCHS", "nargs": "?", "const": 25}
+    add("--fine-tune", **how, help="train the backbone too, after the heads (25)")
     add("--quality", action="store_true", help="also predict the IoU of the box")
     add("--image-size", type=positive, help="side of the squares (224; demo: 96)")
     add("--epochs", type=positive, help="epochs of the heads (a rule)")
@@ -263,16 +228,13 @@ def parse_arguments():
     args.image_size = args.image_size or (96 if args.demo else 224)
     try:  # now, and not after the training
         Path(args.output).mkdir(parents=True, exist_ok=True)
-        (probe := Path(args.output) / "unfinished").write_text("")
-        probe.unlink()
     except OSError as error:
         parser.error(f"argument --output: cannot write there: {error}")
     return args
 
 
 def positive(text):
-    value = int(text)
-    if value <= 0:
+    if (value := int(text)) <= 0:
         raise argparse.ArgumentTypeError(f"must be a positive integer, not {text}")
     return value
 
@@ -281,10 +243,5 @@ if __name__ == "__main__":
     arguments = parse_arguments()
     try:
         run(arguments)
-    except (kl.datasets.DownloadError, ImportError) as error:
-        sys.exit(
-            f"{error}\nWithout a network: --demo needs no data, and --data-dir takes "
-            "a copy of the data set."
-        )
-    except ValueError as error:  # the message names what was wrong
-        sys.exit(f"error: {error}")
+    except (kl.datasets.DownloadError, ImportError, ValueError) as error:
+        sys.exit(f"error: {error}\n(--demo needs neither data nor a network.)")

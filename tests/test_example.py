@@ -4,14 +4,13 @@ import json
 import runpy
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from keras_localize import Localizer, build_localizer, make_synthetic
+from keras_localize import Localizer, make_synthetic
 
 SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "oxford_pets.py"
 FILES = {"model.keras", "history.csv", "curves.png", "predictions.png", "report.json"}
@@ -78,16 +77,14 @@ def test_demo(run):
     output, printed = run("--demo", "--limit", 20, "--epochs", 2, "--image-size", 32)
     assert {path.name for path in output.iterdir()} == FILES
     report = json.loads((output / "report.json").read_text())
-    assert report["counts"]["training"] == {"images": 20, "with_box": 20}
+    assert report["counts"]["training"] == 20
     assert set(report["recipes"]) == {
-        "constant box",
-        "default",
-        "default, flip_average",
-        "default, refine",
+        "all layers",
+        "all layers, flip_average",
+        "all layers, refine",
     }
-    assert report["recipes"]["constant box"]["mean_iou"] <= 0.4
-    assert report["metrics"] == report["recipes"]["default"]
-    assert "default" in printed and "mean_iou" in printed
+    assert report["metrics"] == report["recipes"]["all layers"]
+    assert "all layers" in printed and "mean_iou" in printed
     rows = (output / "history.csv").read_text().splitlines()
     assert len(rows) == 3
     assert {"box_iou", "val_box_iou", "val_label_accuracy", "val_box_mse"} < set(
@@ -116,57 +113,32 @@ def test_pretrained_features_then_fine_tuning(run, pets, eager):
     assert "1 without" in printed  # the image without a box is counted
     report = json.loads((output / "report.json").read_text())
     counts = report["counts"]
-    assert counts["training"]["images"] + counts["validation"]["images"] == 20
-    assert counts["training"]["with_box"] + counts["validation"]["with_box"] == 19
+    assert counts["training"] + counts["validation"] == 20
+    assert {row["name"] for row in report["choice"]} >= {"before", "after"}
     assert len(report["history"]["val_box_iou"]) == 3
-
-
-def test_fine_tuning_keeps_part_of_what_was_known():
-    example = runpy.run_path(str(SCRIPT), run_name="example")
-
-    def fit(localizer, squares, validation, args, epochs):
-        localizer.set_weights([weights + 1 for weights in localizer.get_weights()])
-        return {"epochs": [epochs]}
-
-    fine_tune = example["fine_tune"]
-    fine_tune.__globals__["fit"] = fit
-    data = make_synthetic(4, num_classes=2)
-    localizer = build_localizer(example["small_backbone"]((32, 32, 3)), 2)
-    before = localizer.get_weights()
-    args = SimpleNamespace(image_size=32, batch_size=4, seed=0, fine_tune=3)
-    assert fine_tune(localizer, args, data, data) == {"epochs": [3]}
-    assert localizer.backbone.trainable
-    for weights, known in zip(localizer.get_weights(), before):
-        np.testing.assert_allclose(weights, known + 0.7, atol=1e-5)
 
 
 @on_tensorflow
 @pytest.mark.filterwarnings("ignore:Even though")  # tf.data stays compiled
-def test_notebook_recipe(run, pets, eager):
-    arguments = ["--data-dir", pets, "--labels", "species", "--image-size", 32]
-    arguments += ["--backbone", "MobileNet:0.25", "--weights", "none", "--epochs", 1]
-    output, _ = run(*arguments, "--recipe", "notebook", "--batch-size", 16)
-    assert {path.name for path in output.iterdir()} == FILES
-    report = json.loads((output / "report.json").read_text())
-    assert set(report["recipes"]) == {
-        "constant box",
-        "notebook, as run",
-        "notebook, as stated",
-        "notebook, with our BoxLoss",
-        "default",
-        "default, flip_average",
-        "default, refine",
-    }
-    assert report["recipe"] == "notebook, as run"
+def test_a_backbone_from_a_file(run, pets, eager):
+    images = keras.Input((None, None, 3))
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = keras.layers.Conv2D(8, 8, strides=8)(x)
+    backbone = keras.Model(images, x)
+    backbone.save(pets / "backbone.keras")
+    arguments = ["--data-dir", pets, "--backbone", pets / "backbone.keras"]
+    output, _ = run(*arguments, "--image-size", 32, "--epochs", 1, "--views", 1)
+    model = keras.models.load_model(output / "model.keras")
+    expected, found = (m.get_weights()[0] for m in (backbone, model.backbone))
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["--labels", "colour"], "--labels"),
-        (["--backbone", "NoNet"], "NoNet"),
         (["--epochs", "0"], "--epochs"),
-        (["--recipe", "magic"], "--recipe"),
+        (["--fine-tune", "0"], "--fine-tune"),
     ],
 )
 def test_bad_arguments(run, capsys, arguments, message):
@@ -174,6 +146,12 @@ def test_bad_arguments(run, capsys, arguments, message):
         run(*arguments)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_backbone_that_does_not_exist(run, pets):
+    with pytest.raises(SystemExit) as stop:
+        run("--data-dir", pets, "--backbone", "NoNet")
+    assert "NoNet" in str(stop.value.code)
 
 
 def test_bad_places(run, tmp_path, capsys):

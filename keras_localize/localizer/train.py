@@ -3,10 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
-import json
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +12,13 @@ import keras
 import numpy as np
 
 from keras_localize import types
-from keras_localize.arrays import digest_array
 from keras_localize.checks import (
     check_non_negative_int,
     check_positive_int,
     check_seed,
 )
-from keras_localize.datasets import LocalizationDataset
-from keras_localize.files import replacing
+from keras_localize.datasets import LocalizationDataset, with_hard_negatives
+from keras_localize.datasets.batches import TARGETS
 from keras_localize.layers import RandomSquareView
 from keras_localize.localizer.candidates import (
     Candidate,
@@ -36,6 +32,7 @@ from keras_localize.localizer.feature_cache import Cached, cache_features
 from keras_localize.localizer.localizer import Localizer
 from keras_localize.localizer.resumable import History, resumable_fit
 from keras_localize.localizer.training import LocalizationModel
+from keras_localize.localizer.training_folder import seed_of_call, training_folder
 from keras_localize.localizer.training_plan import (
     BOX_CROP,
     HELD_OUT,
@@ -46,8 +43,7 @@ from keras_localize.localizer.training_plan import (
 Callbacks = Sequence[keras.callbacks.Callback] | keras.callbacks.Callback | None
 Verbose = Literal["auto", 0, 1, 2]
 
-# Bytes. Larger features go to a folder; larger squares are decoded in every epoch.
-FEATURES_IN_MEMORY = 4_000_000_000
+# Bytes. Larger squares are decoded in every epoch.
 SQUARES_IN_MEMORY = 2_000_000_000
 
 
@@ -88,7 +84,9 @@ def train_localizer(
     Args:
         localizer: what is trained, in place. Afterwards it is compiled with the
             default configuration, and the same layers are trainable as before.
-        train: training images. Classes are matched by name.
+        train: training images. Classes are matched by name. Where the localizer
+            predicts the presence and every image holds an object,
+            `datasets.with_hard_negatives` adds images that hold none.
         validation: images for the `val_` values of the history and for the choice.
             None: there are no `val_` values; for the choice a tenth of `train` is
             held out of the training.
@@ -154,6 +152,8 @@ def train_localizer(
         train, held_out = train.split(HELD_OUT, seed=0)
     if held_out is not None and not len(held_out):
         raise ValueError("`validation` must hold images. Received: none")
+    if localizer.presence and (train.presence > 0).all():
+        train = with_hard_negatives(train)
     plan = plan_training(
         localizer,
         images=len(train),
@@ -162,11 +162,11 @@ def train_localizer(
         fine_tune_epochs=fine_tune_epochs,
         batch_size=batch_size,
     )
-    with _folder(cache, plan) as folder:
+    with training_folder(cache, plan) as folder:
         if cache is None or folder is None:
             seed = check_seed(seed)
         else:
-            seed = _seed_of_call(folder, plan, seed, train, validation)
+            seed = seed_of_call(folder, plan, seed, train, validation)
         training = _Training(
             localizer=localizer,
             plan=plan,
@@ -316,9 +316,17 @@ class _Training:
         size = self.localizer.image_size
         on_tensorflow = keras.backend.backend() == "tensorflow"
         make = data.to_tf_data if on_tensorflow else data.to_pydataset
+        targets = [name for name in TARGETS if name in self.localizer.output_names]
         fits = len(data) * size * size * 3 <= SQUARES_IN_MEMORY
         cache = "memory" if fits else None
-        return make(size, self.plan.batch_size, seed=self.seed, cache=cache, **options)
+        return make(
+            size,
+            self.plan.batch_size,
+            seed=self.seed,
+            cache=cache,
+            targets=targets,
+            **options,
+        )
 
     def part(self, name: str) -> Path | None:
         """The place of one part in the folder."""
@@ -345,62 +353,6 @@ def _trainable_as_before(localizer: Localizer) -> Iterator[None]:
     finally:
         for layer, flag in zip(layers, flags):
             layer.trainable = flag
-
-
-@contextlib.contextmanager
-def _folder(cache: types.Path | None, plan: TrainingPlan) -> Iterator[Path | None]:
-    """The user's folder, or a temporary one for features larger than memory."""
-    if cache is not None:
-        yield Path(cache)
-    elif plan.feature_bytes > FEATURES_IN_MEMORY and not plan.whole:
-        with tempfile.TemporaryDirectory(prefix="keras_localize_") as folder:
-            yield Path(folder)
-    else:
-        yield None
-
-
-def _seed_of_call(
-    folder: Path,
-    plan: TrainingPlan,
-    seed: int | None,
-    train: LocalizationDataset,
-    validation: LocalizationDataset | None,
-) -> int:
-    """The seed of the call that the folder is of; a new folder is marked.
-
-    Raises:
-        ValueError: where it is of a call with other arguments.
-    """
-    path = folder / "call.json"
-    call = {
-        **dataclasses.asdict(plan.without_fine_tuning()),
-        "train": _digest(train),
-        "validation": validation and _digest(validation),
-        "seed": seed,
-    }
-    if not path.exists():
-        call["seed"] = check_seed(seed)
-        with replacing(path) as unfinished:
-            unfinished.write_text(json.dumps(call), encoding="utf-8")
-        return call["seed"]
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    if seed is None:
-        call["seed"] = kept["seed"]
-    different = [name for name in call if call[name] != kept.get(name)]
-    if different:
-        raise ValueError(
-            f"`cache` must be the folder of a call with the same arguments. {folder} "
-            f"differs in: {', '.join(different)}"
-        )
-    return kept["seed"]
-
-
-def _digest(data: LocalizationDataset) -> str:
-    """A text that is the same for the same records. (Images: see `cache_features`.)"""
-    digest = hashlib.sha256(repr((data.names, data.class_names)).encode())
-    for array in (data.boxes, data.labels, data.weights, data.presence):
-        digest_array(digest, array)
-    return digest.hexdigest()
 
 
 def _resolved(verbose: Verbose) -> Literal[0, 1, 2]:

@@ -18,6 +18,7 @@ from keras_localize import (
     train_localizer,
 )
 from keras_localize.localizer import train as train_module
+from keras_localize.localizer import training_folder
 from keras_localize.localizer.candidates import Candidate, best, evaluated_candidates
 from keras_localize.localizer.training_plan import plan_training
 
@@ -190,8 +191,8 @@ def test_without_validation_a_tenth_is_held_out(data, monkeypatch):
 
 
 def test_large_features_go_to_a_temporary_folder(data, monkeypatch, tmp_path):
-    monkeypatch.setattr(train_module, "FEATURES_IN_MEMORY", 10)
-    monkeypatch.setattr(train_module.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(training_folder, "FEATURES_IN_MEMORY", 10)
+    monkeypatch.setattr(training_folder.tempfile, "tempdir", str(tmp_path))
     seen = []
     fit = train_module.resumable_fit
 
@@ -203,6 +204,27 @@ def test_large_features_go_to_a_temporary_folder(data, monkeypatch, tmp_path):
     train_localizer(two_classes(tiny_backbone(), data), data, **QUICK)
     assert seen == [(None, True)]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_presence_is_trained_with_negatives_of_its_own(data, monkeypatch):
+    seen = []
+    run = train_module._Training.run
+
+    def watched(self, held_out):
+        seen.append(self.train.summary().negatives)
+        return run(self, held_out)
+
+    monkeypatch.setattr(train_module._Training, "run", watched)
+    small = make_synthetic(24, num_classes=2, min_side=96, max_side=128, seed=0)
+    localizer = two_classes(tiny_backbone(), small, presence=True)
+    history = train_localizer(localizer, small, small, fine_tune_epochs=1, **QUICK)
+    assert seen[0] > 0
+    assert np.isfinite(history["presence_loss"]).all()
+    assert np.isfinite(history["val_presence_loss"]).all()
+    # Own negatives are enough.
+    own = make_synthetic(24, num_classes=2, min_side=96, negatives=0.25, seed=0)
+    train_localizer(localizer, own, **QUICK)
+    assert seen[1] == own.summary().negatives
 
 
 @pytest.mark.parametrize("kind", ["boxes alone", "one class", "quality"])

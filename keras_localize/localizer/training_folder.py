@@ -1,0 +1,77 @@
+"""The folder of a call of `train_localizer`."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_localize import types
+from keras_localize.arrays import digest_array
+from keras_localize.checks import check_seed
+from keras_localize.datasets import LocalizationDataset
+from keras_localize.files import replacing
+from keras_localize.localizer.training_plan import TrainingPlan
+
+# Bytes. Larger features go to a folder.
+FEATURES_IN_MEMORY = 4_000_000_000
+
+
+@contextlib.contextmanager
+def training_folder(
+    cache: types.Path | None, plan: TrainingPlan
+) -> Iterator[Path | None]:
+    """The user's folder, or a temporary one for features larger than memory."""
+    if cache is not None:
+        yield Path(cache)
+    elif plan.feature_bytes > FEATURES_IN_MEMORY and not plan.whole:
+        with tempfile.TemporaryDirectory(prefix="keras_localize_") as folder:
+            yield Path(folder)
+    else:
+        yield None
+
+
+def seed_of_call(
+    folder: Path,
+    plan: TrainingPlan,
+    seed: int | None,
+    train: LocalizationDataset,
+    validation: LocalizationDataset | None,
+) -> int:
+    """The seed of the call that the folder is of; a new folder is marked.
+
+    Raises:
+        ValueError: where it is of a call with other arguments.
+    """
+    path = folder / "call.json"
+    call = {
+        **dataclasses.asdict(plan.without_fine_tuning()),
+        "train": _digest(train),
+        "validation": validation and _digest(validation),
+        "seed": seed,
+    }
+    if not path.exists():
+        call["seed"] = check_seed(seed)
+        with replacing(path) as unfinished:
+            unfinished.write_text(json.dumps(call), encoding="utf-8")
+        return call["seed"]
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if seed is None:
+        call["seed"] = kept["seed"]
+    different = [name for name in call if call[name] != kept.get(name)]
+    if different:
+        raise ValueError(
+            f"`cache` must be the folder of a call with the same arguments. {folder} "
+            f"differs in: {', '.join(different)}"
+        )
+    return kept["seed"]
+
+
+def _digest(data: LocalizationDataset) -> str:
+    """A text that is the same for the same records. (Images: see `cache_features`.)"""
+    digest = hashlib.sha256(repr((data.names, data.class_names)).encode())
+    for array in (data.boxes, data.labels, data.weights, data.presence):
+        digest_array(digest, array)
+    return digest.hexdigest()
