@@ -9,6 +9,7 @@ import math
 import keras
 
 from keras_localize.checks import check_positive_int
+from keras_localize.localizer.features import image_shape
 from keras_localize.localizer.localizer import Localizer
 
 # Share of the training images that is held out where there are no others for a choice.
@@ -117,7 +118,9 @@ def _between(least: int, value: float, most: int) -> int:
 
 def _feature_bytes(localizer: Localizer) -> int:
     """Bytes of the feature maps of one image, in float16."""
-    maps = keras.tree.flatten(localizer.backbone.output)
+    # The backbone may take images of any size.
+    images = keras.KerasTensor((1, *image_shape(localizer.image_size)))
+    maps = keras.tree.flatten(localizer.backbone.compute_output_spec(images))
     return sum(2 * math.prod(x.shape[1:]) for x in maps)
 
 

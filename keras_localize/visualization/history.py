@@ -49,6 +49,9 @@ def plot_history(history: Any) -> "Figure":
             marker = "o" if len(values) == 1 else None
             epochs = np.arange(1, len(values) + 1)
             axis.plot(epochs, values, style, label=label, marker=marker)
+        if phases:
+            # The name of the first phase stands at the left edge.
+            axis.set_xlim(0.5, max(len(values) for _, values in panel.curves) + 0.5)
         for phase in phases:
             if phase.start > 1:
                 axis.axvline(phase.start - 0.5, color="grey", linewidth=0.8)

@@ -155,13 +155,15 @@ def test_the_policy_of_fine_tuning_by_its_steps():
     assert long.batch_normalization and long.backbone_factor == 1.0
 
 
-def test_bytes_of_the_features(data):
-    """Of the maps that `split` really gives."""
-    localizer = build_localizer(tiny_backbone(), 2)
+@pytest.mark.parametrize("size", [32, None])
+def test_bytes_of_the_features(size):
+    """Of the maps that `split` really gives, also of a backbone for any size."""
+    localizer = build_localizer(tiny_backbone(size), 2, image_size=32)
     features, _ = localizer.split()
     maps = features.predict(np.zeros((1, 32, 32, 3)), verbose=0)
-    expected = sum(x.size for x in maps) * 2 * (2 * 4 * 1500)
-    assert plan(1500).feature_bytes == expected
+    options = {"views": 4, "head_epochs": 1, "fine_tune_epochs": 0, "batch_size": 8}
+    expected = sum(x.size for x in maps) * 2 * (2 * 4 * 10)
+    assert plan_training(localizer, 10, **options).feature_bytes == expected
 
 
 def test_short_fine_tuning_leaves_batch_normalization(data):
