@@ -81,8 +81,9 @@ def main() -> None:
         data[order[args.images :][:200]],
     )
 
-    print(f"| {' | '.join(Row._fields)} |".replace("_", " "))
-    print("|---" * len(Row._fields) + "|")
+    columns = list(Row.__annotations__)
+    print(f"| {' | '.join(columns)} |".replace("_", " "))
+    print("|---" * len(columns) + "|")
     images = [kl.images.load(path) for path in tested.images]
     squares = [kl.images.letterbox(image, localizer.image_size) for image in images]
     inputs = [

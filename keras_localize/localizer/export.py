@@ -45,6 +45,8 @@ _BACKENDS = {
     ("openvino", "square"): ("tensorflow", "torch"),
     ("torch", "square"): ("torch",),
 }
+# (format, backend): what cannot leave the length of a batch open.
+_FIXED_BATCH = (("onnx", "jax"), ("litert", "torch"))
 # (precision, backend): the formats that it can be had in.
 _FORMATS = {
     ("float16", "tensorflow"): ("onnx", "litert", "openvino"),
@@ -145,12 +147,6 @@ def export_localizer(
         image = "any" if (format, "any") in _BACKENDS else "square"
     _check_options(format, image, refine, batched)
     _check_backend(format, image)
-    if batched and format == "onnx" and keras.backend.backend() == "jax":
-        raise ValueError(
-            "`batched=True` cannot be exported to format='onnx' from the backend jax. "
-            "Save the localizer as a .keras file, load it with "
-            "KERAS_BACKEND=tensorflow, and export it there. Received: batched=True"
-        )
     _check_precision(precision, format, batched, representative_dataset)
     if format == "openvino" and not str(path).endswith(".xml"):
         raise ValueError(
@@ -197,6 +193,12 @@ def _check_options(format: str, image: str, refine: bool, batched: bool) -> None
         raise ValueError(
             "`batched=True` needs image='square': images of any size form no batch. "
             f"Received: format={format!r}, image={image!r}"
+        )
+    if batched and (format, keras.backend.backend()) in _FIXED_BATCH:
+        raise ValueError(
+            f"`batched=True` cannot be exported to format={format!r} from the backend "
+            f"{keras.backend.backend()}. Save the localizer as a .keras file, load it "
+            "with KERAS_BACKEND=tensorflow, and export it there. Received: batched=True"
         )
 
 

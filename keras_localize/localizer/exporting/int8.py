@@ -11,8 +11,7 @@ from keras_localize.datasets import LocalizationDataset
 from keras_localize.images import letterbox
 
 # Nearly all of the time and the bytes. The arithmetic of boxes needs more than the 256
-# levels of an integer: it stays in float, as do sums of branches, which in these
-# networks spread too far for 256 levels.
+# levels of an integer, so that additions, which it consists of, stay in float.
 _INTEGER = ("CONV_2D", "DEPTHWISE_CONV_2D")
 # Integer weights, and activations whose range is taken from each image.
 _INTEGER_WEIGHTS = ("FULLY_CONNECTED",)

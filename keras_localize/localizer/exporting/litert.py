@@ -1,6 +1,8 @@
 """LiteRT (`.tflite`), for phones and microcontrollers."""
 
+import contextlib
 import importlib
+import io
 import json
 import os
 import zipfile
@@ -75,4 +77,6 @@ def _export_torch(model: SquareModel, path: Path) -> None:
     inputs = zip(inputs_of(model), sample_inputs(model))
     samples = {one.name: torch.from_numpy(value) for one, value in inputs}
     model.eval()
-    litert_torch.convert(model, sample_kwargs=samples).export(str(path))
+    # It prints its progress.
+    with contextlib.redirect_stdout(io.StringIO()):
+        litert_torch.convert(model, sample_kwargs=samples).export(str(path))

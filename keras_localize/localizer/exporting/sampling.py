@@ -88,10 +88,16 @@ def crop(image: Tensor, window: Tensor, size: int) -> Tensor:
 
 
 def _sample(image: Tensor, rows: _Axis, columns: _Axis) -> Tensor:
+    # As Pillow does: columns first, each of the two results in whole levels.
     channels = ops.transpose(ops.cast(image, "float32"), (2, 0, 1))
-    sampled = ops.matmul(_weights(rows)[None], channels)
-    sampled = ops.matmul(sampled, ops.transpose(_weights(columns))[None])
-    return ops.transpose(ops.round(sampled), (1, 2, 0))
+    sampled = rounded(ops.matmul(channels, ops.transpose(_weights(columns))[None]))
+    sampled = rounded(ops.matmul(_weights(rows)[None], sampled))
+    return ops.transpose(sampled, (1, 2, 0))
+
+
+def rounded(levels: Tensor) -> Tensor:
+    """Rounded to whole numbers, halves upwards."""
+    return ops.floor(levels + 0.5)
 
 
 def _weights(axis: _Axis) -> Tensor:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_localize.layers.pad_to_square import PadToSquare
+from keras_localize.boxes.square import fit
 from keras_localize.localizer.exporting.metadata import FILE_NAME
+from keras_localize.localizer.exporting.sampling import rounded
 from keras_localize.localizer.exporting.serving import ImageModel, ServingModel
 from keras_localize.localizer.exporting.signature import inputs_of
 from keras_localize.types import Tensor
@@ -63,7 +63,12 @@ def _checked(function: Callable, specs: list[Any]) -> Callable:
 
 
 def _letterbox(image: Tensor, size: int) -> Tensor:
-    layer = PadToSquare(
-        size, antialias=True, data_format="channels_last", dtype="uint8"
-    )
-    return ops.cast(layer(image), "float32")
+    """As `sampling.letterbox`, by operations that TensorFlow alone has."""
+    import tensorflow as tf
+
+    height, width = tf.unstack(tf.shape(image)[:2])
+    place = fit(height, width, size, tf.maximum)
+    scaled = image
+    for shape in ((place.height, place.columns), (place.rows, place.columns)):
+        scaled = rounded(tf.image.resize(scaled, shape, antialias=True))
+    return tf.image.pad_to_bounding_box(scaled, place.top, place.left, size, size)
