@@ -104,7 +104,7 @@ class Squares:
             raise ImageError(
                 image,
                 "size differs from the stated one",
-                f"{width} x {height} (width x height), stated {stated[1]} x {stated[0]}",
+                f"{width} x {height}, stated {stated[1]} x {stated[0]} (width x height)",
             )
         self._checked[index] = True
 
