@@ -7,7 +7,8 @@ three boxes (CSV: one), and links to one small image under as many names. Every 
 runs in a process of its own that has imported everything and read nothing; they take
 turns. Seconds are the median of the rounds, of the clock and of the processor: where
 other work runs on the machine, only the latter compare. The memory is what a process
-has at most above what it had before. The readers' `verify` is False: no image is opened.
+has at most above what it had before. The readers' `verify` is False: they open no
+image.
 """
 
 import argparse

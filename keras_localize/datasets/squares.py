@@ -104,7 +104,7 @@ class Squares:
             raise ImageError(
                 image,
                 "size differs from the stated one",
-                f"{width} x {height}, stated {stated[1]} x {stated[0]} (width x height)",
+                f"{width} x {height}, stated {stated[1]} x {stated[0]}",
             )
         self._checked[index] = True
 
