@@ -18,7 +18,8 @@ from keras_localize.datasets.csv_units import HIGHEST, LOWEST
 from keras_localize.datasets.csv_via import is_via
 from keras_localize.datasets.simple_records import Columns, are_plain, is_plain
 
-_ROWS = 2**15
+# At a time; of more of them the garbage collector would visit each several times.
+_ROWS = 2**10
 
 
 class ColumnRows:
