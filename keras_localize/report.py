@@ -9,10 +9,12 @@ import numpy as np
 
 from keras_localize import figures
 from keras_localize.arrays import to_numpy
-from keras_localize.boxes import convert, iou
+from keras_localize.boxes import area, convert, iou
 from keras_localize.checks import check_non_negative_int
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.localizer import Localization
+from keras_localize.reporting.plain import plain
+from keras_localize.reporting.presented import Presented
 
 __all__ = [
     "ClassReport",
@@ -22,11 +24,12 @@ __all__ = [
 ]
 
 _OF_BOXES = ("mean_iou", "iou_50", "iou_75", "max_box_acc", "top1_localization")
-_OF_SOME_MODELS = ("label_accuracy", "quality_error", "coverage")
+_OF_SOME_MODELS = ("label_accuracy", "quality_error", "coverage", "outer_growth")
 _PRINTED = (
     *("mean_iou", "iou_50", "iou_75", "max_box_acc"),
     *("label_accuracy", "top1_localization", "quality_error", "quality_correlation"),
-    *("presence_auroc", "presence_fpr95", "coverage"),
+    *("quality_bin_error", "presence_auroc", "presence_fpr95"),
+    *("coverage", "outer_growth"),
 )
 
 
@@ -59,15 +62,15 @@ class ClassReport:
     label_accuracy: float | None
 
 
-@dataclasses.dataclass(frozen=True)
-class LocalizationReport:
+@dataclasses.dataclass(frozen=True, repr=False)
+class LocalizationReport(Presented):
     """The figures of a dataset; `print` shows them as a table.
 
-    All figures lie in [0, 1], but for the correlation. Those of boxes count the images
-    that have one, and are NaN where none has. Those of labels count the images that
-    have one. Those that the model does not predict are `None`. An object that was
-    declared absent counts as IoU 0 and as a wrong label. Skipped images count in
-    `skipped` alone.
+    All figures lie in [0, 1], but for the correlation and the growth. Those of boxes
+    count the images that have one, and are NaN where none has. Those of labels count
+    the images that have one. Those that the model does not predict are `None`. An
+    object that was declared absent counts as IoU 0 and as a wrong label. Skipped
+    images count in `skipped` alone.
 
     Attributes:
         images: number of images that have an answer.
@@ -83,17 +86,22 @@ class LocalizationReport:
         top1_localization: share of boxes with the label right and an IoU of at least
             0.5; without labels, `iou_50`.
         quality_error: mean of |quality - IoU|.
+        quality_bin_error: mean of |mean quality - mean IoU| over ten groups of images
+            of similar quality (calibration error, arXiv 2405.20459).
         quality_correlation: correlation of quality and IoU.
         presence_auroc: area under the ROC curve of the presence: the probability
             that it is higher for an image with an object than for one without.
         presence_fpr95: share of the images without an object whose presence is at
             least that which 95% of the images with one reach.
         coverage: share of the true boxes that lie inside their `outer_box`.
+        outer_growth: mean of the area of `outer_box` divided by that of `box`, over the
+            images with a true box.
         per_class: class name -> `ClassReport`.
         confusion: true class name -> predicted class name -> number of images.
         worst: `(name, IoU)` of the images with the lowest IoU, lowest first.
         intervals: figure -> its 95% bootstrap interval over the images.
         per_image: one `ImageReport` for each image that was not skipped.
+        dataset: the records of `per_image`, in its order; for pages and tables.
     """
 
     images: int
@@ -107,19 +115,40 @@ class LocalizationReport:
     label_accuracy: float | None
     top1_localization: float
     quality_error: float | None
+    quality_bin_error: float | None
     quality_correlation: float | None
     presence_auroc: float | None
     presence_fpr95: float | None
     coverage: float | None
+    outer_growth: float | None
     per_class: dict[str, ClassReport]
     confusion: dict[str, dict[str, int]]
     worst: list[tuple[str, float]]
     intervals: dict[str, tuple[float, float]]
     per_image: list[ImageReport] = dataclasses.field(repr=False)
+    dataset: LocalizationDataset | None = dataclasses.field(
+        default=None, repr=False, compare=False
+    )
+
+    def reliability(self, bins: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean quality, mean IoU and number of images, of groups of similar quality.
+
+        Args:
+            bins: how many groups of equal size.
+        """
+        return figures.reliability(*self._quality_and_iou(), bins)
+
+    def risk_coverage(self) -> tuple[np.ndarray, np.ndarray]:
+        """(share of images kept, their mean IoU), the most trusted images first."""
+        return figures.risk_coverage(*self._quality_and_iou())
+
+    def _quality_and_iou(self) -> tuple[np.ndarray, np.ndarray]:
+        quality = _floats([row.answer for row in self.per_image], "quality")
+        return quality, np.array([row.iou for row in self.per_image])
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as numbers, text, lists and dicts, as JSON takes them."""
-        return _plain(self)
+        return plain(self)
 
     def __str__(self) -> str:
         lines = [f"{self.images} images, {self.with_box} with a box"]
@@ -215,6 +244,7 @@ def report_localizations(
         **{name: means[name] for name in _OF_BOXES},
         **{name: _or_none(means[name]) for name in _OF_SOME_MODELS},
         **_presence(answers, absent),
+        quality_bin_error=_bin_error(_floats(answers, "quality"), iou_values),
         quality_correlation=_or_none(
             figures.correlation(_floats(answers, "quality"), iou_values)
         ),
@@ -230,6 +260,7 @@ def report_localizations(
             if not np.isnan(means[name])
         },
         per_image=rows,
+        dataset=truth,
     )
 
 
@@ -247,11 +278,13 @@ def _columns(
     low = (outer[:, :2] <= true[:, :2] + 5e-3).all(axis=1)
     high = (outer[:, 2:] >= true[:, 2:] - 5e-3).all(axis=1)
     counts = boxed & ~np.isnan(outer).any(axis=1)
+    growth = to_numpy(area(outer)) / np.maximum(to_numpy(area(predicted)), 1.0)
     return figures.columns(
         iou=np.where(boxed, overlap.astype("float64"), np.nan),
         right=_right(answers, truth),
         quality=_floats(answers, "quality"),
         covered=np.where(counts, low & high, np.nan),
+        growth=np.where(counts, growth, np.nan),
     )
 
 
@@ -294,6 +327,13 @@ def _presence(answers: list[Localization], absent: np.ndarray) -> dict[str, Any]
     }
 
 
+def _bin_error(quality: np.ndarray, iou_values: np.ndarray) -> float | None:
+    promised, reached, counts = figures.reliability(quality, iou_values)
+    if not len(counts):
+        return None
+    return float(np.average(np.abs(promised - reached), weights=counts))
+
+
 def _report_class(columns: dict[str, np.ndarray], members: np.ndarray) -> ClassReport:
     return ClassReport(
         images=int(members.sum()),
@@ -318,18 +358,3 @@ def _confusion(
 
 def _or_none(value: float) -> Any:
     return None if np.isnan(value) else value
-
-
-def _plain(content: Any) -> Any:
-    """Dataclasses and tuples as dicts and lists; NaN, which is no JSON, as None."""
-    if dataclasses.is_dataclass(content):
-        content = {
-            f.name: getattr(content, f.name) for f in dataclasses.fields(content)
-        }
-    elif hasattr(content, "_asdict"):
-        content = content._asdict()
-    if isinstance(content, dict):
-        return {key: _plain(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_plain(value) for value in content]
-    return None if isinstance(content, float) and np.isnan(content) else content

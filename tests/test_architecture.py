@@ -14,12 +14,12 @@ ROOT = PACKAGE.parent
 SCRIPTS = sorted(
     path
     for folder in ("examples", "benchmarks")
-    for path in Path(__file__).parents[1].joinpath(folder).glob("*.py")
+    for path in Path(__file__).parents[1].joinpath(folder).rglob("*.py")
 )
 MAX_LINES = 400
 
 # A part of the package, and the parts that it may import. Any part may import itself.
-GROUND = {"types", "arrays", "checks", "files", "version", "boxes"}
+GROUND = {"types", "arrays", "checks", "files", "version", "boxes", "markup"}
 DATA = {"images", "datasets"}
 MODEL = {"layers", "losses", "metrics", "localizer"}
 MAY_IMPORT = {
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "version": set(),
     "checks": {"types"},
     "files": {"types"},
+    "markup": set(),
     "boxes": {"types", "arrays", "checks"},
     "images": GROUND,
     "datasets": GROUND | {"images"},
@@ -36,10 +37,14 @@ MAY_IMPORT = {
     "metrics": GROUND | {"losses"},
     "localizer": GROUND | DATA | (MODEL - {"localizer"}),
     "figures": set(),
+    "curves": {"types"},
+    "reporting": GROUND | DATA | {"curves"},
     # Consumers of a model's answers. None of the parts above may import them.
-    "report": GROUND | DATA | MODEL | {"figures"},
+    # The command line uses what users import (None).
+    "__main__": {None, "files", "localizer"},
+    "report": GROUND | DATA | MODEL | {"figures", "reporting"},
     "evaluation": GROUND | DATA | MODEL | {"report"},
-    "visualization": GROUND | DATA | MODEL | {"report"},
+    "visualization": GROUND | DATA | MODEL | {"report", "curves"},
 }
 
 # What users import from; each says in `__all__` which of its names are public.

@@ -14,7 +14,17 @@ import keras_localize as kl
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", "CHANGELOG.md"]
-PAGES += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+PAGES += [
+    path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))
+]
+PAGES.append("examples/oxford_pets.md")
+# Pages whose blocks have a test of their own below, or in another file.
+TESTED = ["README.md", *(f"docs/{name}.md" for name in ("localizer", "datasets"))]
+TESTED += ["docs/geometry.md", "docs/losses.md"]
+# Each backend writes other formats: tests/localizer/test_export.py reads them all.
+TESTED += ["docs/export.md"]
+# tests/test_notebooks.py runs it as a notebook.
+TESTED += ["examples/oxford_pets.md"]
 
 VOC = """<annotation><filename>{name}</filename>
 <size><width>{width}</width><height>{height}</height><depth>3</depth></size>
@@ -181,12 +191,29 @@ def test_losses_page(reader_folder):
     assert history.history["loss"][0] > 0
 
 
-def test_no_page_with_code_is_left_out():
-    tested = {"README.md", *(f"docs/{page}.md" for page in ("localizer", "datasets"))}
-    tested |= {"docs/geometry.md", "docs/losses.md"}
-    # Each backend writes other formats: tests/localizer/test_export.py reads them all.
-    tested |= {"docs/export.md"}
-    assert tested >= {page for page in PAGES if code_of(page)}
+@pytest.mark.filterwarnings("ignore:The outer box is the whole image", "ignore:Only")
+def test_trust_page(reader_folder, capsys):
+    names = run("docs/trust.md")
+    assert names["train"].summary().negatives > 0
+    assert names["answer"].outer_box is not None or names["answer"].box is None
+    assert names["report"].coverage in (None, 1.0)  # the whole image
+    loaded = keras.models.load_model(reader_folder / "localizer.keras")
+    assert loaded.calibrations == names["localizer"].calibrations
+    assert "look below a quality of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if code_of(page) and page not in TESTED]
+)
+def test_page(page, reader_folder):
+    """The blocks of every other page run, one after the other."""
+    run(page)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "/howto/" in page])
+def test_how_to_pages_have_an_image_and_a_block(page):
+    assert code_of(page)
+    assert re.search(r"!\[.+\]\(\.\./images/\w+\.png\)", text_of(page))
 
 
 # --- links and commands ---
@@ -225,9 +252,11 @@ def test_commands_name_files_and_extras_that_exist(page):
 
 
 def test_every_page_is_in_the_index():
-    pages = {Path(page).name for page in PAGES if page.startswith("docs/")}
-    linked = set(re.findall(r"\]\((\w+\.md)\)", text_of("docs/index.md")))
+    pages = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
+    linked = set(re.findall(r"\]\(([\w/]+\.md)\)", text_of("docs/index.md")))
     assert pages - {"index.md"} <= linked
+    in_the_tree = set(re.findall(r"^[\w/]+$", text_of("docs/index.md"), re.MULTILINE))
+    assert {page.removesuffix(".md") for page in pages} - {"index"} <= in_the_tree
 
 
 def test_a_figure_is_told_once():

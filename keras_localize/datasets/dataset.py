@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
@@ -15,6 +16,7 @@ from keras_localize.datasets.batch_source import BatchSource
 from keras_localize.datasets.class_names import composed, ordered_names
 from keras_localize.datasets.errors import UnknownNameError
 from keras_localize.datasets.joining import distinct_names, relabeled, united
+from keras_localize.datasets.overview import overview
 from keras_localize.datasets.record import Record
 from keras_localize.datasets.saved_json import read_saved, write_arguments
 from keras_localize.datasets.splitting import stratified
@@ -30,7 +32,8 @@ class LocalizationDataset(BatchSource):
     decoded before a batch is asked for.
 
     Args:
-        images: N paths, or N arrays of shape (height, width, 3), uint8, RGB.
+        images: N paths, arrays of shape (height, width, 3), uint8, RGB, or
+            `keras_localize.images.Region`s of these.
         boxes: (N, 4) `rel_xyxy`: fractions of the *upright* image's sides, in
             [0, 1], `x0 < x1` and `y0 < y1`. Zeros where the weight is 0.
         labels: N class ids, from 0; -1 for an image that holds no object.
@@ -71,7 +74,7 @@ class LocalizationDataset(BatchSource):
 
     def __init__(
         self,
-        images: Iterable[types.Path | np.ndarray],
+        images: Iterable[types.Path | np.ndarray | types.Region],
         boxes: ArrayLike,
         labels: ArrayLike,
         class_names: Iterable[str] | Mapping[int, str],
@@ -107,6 +110,9 @@ class LocalizationDataset(BatchSource):
             f"<LocalizationDataset of {len(self)} images, "
             f"{len(self.class_names)} classes>"
         )
+
+    def _repr_html_(self) -> str:
+        return overview(self.summary(), itertools.islice(self, 8))
 
     def __iter__(self) -> Iterator[Record]:
         return map(self._record, range(len(self)))
@@ -341,7 +347,7 @@ class LocalizationDataset(BatchSource):
             path: the JSON file, replaced if it is there.
 
         Raises:
-            ValueError: for images that are arrays in memory.
+            ValueError: for images that are arrays in memory, or regions.
             OSError: where the file cannot be written.
 
         Example:

@@ -15,7 +15,7 @@ from keras_localize.boxes.square import fit
 from keras_localize.datasets.decisions import same_shape
 from keras_localize.files import naming
 from keras_localize.images import ImageError, fast_jpeg, inspect, letterbox
-from keras_localize.types import ArrayLike
+from keras_localize.types import ArrayLike, Region
 
 
 def square_boxes(boxes: ArrayLike, image_sizes: ArrayLike, size: int) -> np.ndarray:
@@ -41,7 +41,7 @@ class Squares:
     """The letterboxed images of a dataset as uint8, by index.
 
     Args:
-        images: paths or uint8 arrays.
+        images: paths, uint8 arrays, or regions of these.
         size: side of the square in pixels.
         cache: None; `"memory"`: squares are kept after their first decoding; or a
             folder: they are kept there, in one file per set of images and size,
@@ -53,7 +53,7 @@ class Squares:
 
     def __init__(
         self,
-        images: Sequence[str | np.ndarray],
+        images: Sequence[str | np.ndarray | Region],
         size: int,
         cache: types.Path | None = None,
         image_sizes: np.ndarray | None = None,
@@ -191,13 +191,20 @@ def _checksum(row: bytes) -> bytes:
     return zlib.crc32(row).to_bytes(4, "little")
 
 
-def _fingerprint(images: Sequence[str | np.ndarray], size: int) -> str:
+def _fingerprint(images: Sequence[str | np.ndarray | Region], size: int) -> str:
     decoder = "pillow" if fast_jpeg.packages() is None else "fast_jpeg"
     digest = hashlib.sha256(f"letterbox 4 {decoder} {size}".encode())
     for image in images:
-        if isinstance(image, np.ndarray):
-            digest_array(digest, image)
-        else:
-            stat = os.stat(image)
-            digest.update(f"{image}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        _update(digest, image)
     return digest.hexdigest()[:32]
+
+
+def _update(digest: Any, image: Any) -> None:
+    if isinstance(image, Region):
+        _update(digest, image.source)
+        digest.update(repr(image.box).encode())
+    elif isinstance(image, np.ndarray):
+        digest_array(digest, image)
+    else:
+        stat = os.stat(image)
+        digest.update(f"{image}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())

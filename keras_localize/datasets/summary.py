@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from keras_localize.markup import table
+
 # A reason -> the names of the records that it applies to.
 Reasons: TypeAlias = dict[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Summary:
     """What was read and what became of it; `print` shows it as a table.
 
@@ -47,6 +49,22 @@ class Summary:
         shown = ", ".join(counts[:8]) + (", ..." if counts[8:] else "")
         lines.append(f"  {len(self.classes)} classes: {shown}")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Summary: {str(self).splitlines()[0]}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("images", f"{self.images} of {self.found} found"),
+            ("with a box", self.with_box),
+            ("without a box", self.without_box),
+            ("without an object", self.negatives),
+        ]
+        for title, reasons in (("skipped", self.skipped), ("handled", self.handled)):
+            for reason, names in reasons.items():
+                rows.append((f"{title}: {reason}", f"{len(names)} ({names[0]}, ...)"))
+        counts = ", ".join(f"{name} {count}" for name, count in self.classes.items())
+        return table([*rows, (f"{len(self.classes)} classes", counts)])
 
 
 def as_reasons(reasons: Mapping[str, Sequence[str]] | None) -> Reasons:

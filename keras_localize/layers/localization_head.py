@@ -209,6 +209,31 @@ class LocalizationHead(keras.layers.Layer):
         half = ops.sigmoid(raw[:, 2:]) / 2
         return _inside(center - half, center + half)
 
+    def attention(self, inputs: Any) -> Tensor:
+        """How much each location counts for each side of the box.
+
+        Args:
+            inputs: as in a call; the layer must have been called before.
+
+        Returns:
+            A tensor (B, H, W, 4), float32: left, top, right and bottom, each with the
+            sum 1 over the locations of the map.
+
+        Raises:
+            ValueError: for another design than `"spatial"`.
+        """
+        if self.kind != "spatial":
+            raise ValueError(
+                "`attention` needs kind='spatial': other designs have none. "
+                f"Received: kind={self.kind!r}"
+            )
+        maps = [
+            as_map(x, self.data_format, self.num_prefix_tokens) for x in as_list(inputs)
+        ]
+        height, width = _map_size([x.shape for x in maps])
+        attention, _ = self._per_location(self._trunk(maps))
+        return ops.reshape(attention, (-1, height, width, 4))
+
     def compute_output_spec(
         self, inputs: Any, return_spread: bool = False
     ) -> keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor]:

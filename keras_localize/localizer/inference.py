@@ -29,6 +29,7 @@ from keras_localize.checks import (
 )
 from keras_localize.images import ImageError, crop, letterbox
 from keras_localize.images.opening import readable_again
+from keras_localize.localizer.calibration import Calibration
 from keras_localize.localizer.flipping import flip_images
 from keras_localize.localizer.localization import Localization
 from keras_localize.localizer.predictions import (
@@ -182,7 +183,20 @@ class Localizes:
         synthetic_0_000001.png 4
         """
         batch_size = check_positive_int(batch_size, "batch_size")
-        return _Pipeline(self, batch_size, _resolve(options)).run(images)
+        resolved = _resolve(options)
+        calibration = self.calibration(resolved["flip_average"], resolved["refine"])
+        return _Pipeline(self, batch_size, resolved, calibration).run(images)
+
+    def calibration(self, flip_average: bool, refine: bool) -> Calibration | None:
+        """What was calibrated for these options; a localizer overrides it."""
+        return None
+
+    def _uncalibrated(
+        self, images: Images, batch_size: int, options: LocalizeOptions
+    ) -> Iterator[tuple[Any, Localization | None]]:
+        """As `iter_localize`, with the quality that the model predicts itself."""
+        batch_size = check_positive_int(batch_size, "batch_size")
+        return _Pipeline(self, batch_size, _resolve(options), None).run(images)
 
 
 class _Read(NamedTuple):
@@ -201,8 +215,15 @@ class _Read(NamedTuple):
 class _Pipeline:
     """Reads ahead, predicts in batches, answers in order."""
 
-    def __init__(self, localizer: Any, batch_size: int, options: dict[str, Any]):
+    def __init__(
+        self,
+        localizer: Any,
+        batch_size: int,
+        options: dict[str, Any],
+        calibration: Calibration | None,
+    ) -> None:
         self.localizer = localizer
+        self.calibration = calibration
         self.batch_size = batch_size
         self.flip_average = options["flip_average"]
         self.refine = options["refine"]
@@ -273,7 +294,12 @@ class _Pipeline:
             boxes = to_numpy(clip(boxes, "xyxy", image_sizes))
             outputs = join_refined(outputs, refined)
         answers = to_localizations(
-            outputs, boxes, self.localizer.class_names, self.threshold
+            outputs,
+            boxes,
+            self.localizer.class_names,
+            self.threshold,
+            image_sizes,
+            self.calibration,
         )
         return [error or answer for error, answer in zip(errors, answers)]
 

@@ -1,10 +1,12 @@
 """Plots: what is drawn where, read back from the figure."""
 
 import io
+import pickle
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_localize import visualization
 from keras_localize.datasets import LocalizationDataset
@@ -151,3 +153,67 @@ def test_without_matplotlib(monkeypatch, dataset):
     ):
         with pytest.raises(ImportError, match=r"pip install keras-localize\[plot\]"):
             call()
+
+
+# --- names, legend, phases, notebooks ---
+
+
+def labels(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.texts]
+
+
+def names(figure):
+    return [axis.texts[0].get_text() for axis in figure.axes]
+
+
+def test_legend_and_names(tmp_path, dataset):
+    box = [[0, 0, 0.5, 0.5]] * 2
+    dataset.names = ["first", "second"]
+    assert labels(plot_localizations(dataset, box)) == ["true", "predicted"]
+    assert labels(plot_localizations(dataset)) == ["true"]
+    assert labels(plot_localizations(IMAGES, box)) == ["predicted"]
+    assert labels(plot_localizations(IMAGES)) == []
+    assert names(plot_localizations(dataset)) == ["first", "second"]
+    assert names(plot_localizations(IMAGES)) == ["", ""]
+    path = tmp_path / "street.png"
+    Image.fromarray(IMAGES[0]).save(path)
+    assert names(plot_localizations([str(path), path])) == ["street.png"] * 2
+
+
+def test_names_are_no_formulas(dataset):
+    dataset.names, dataset.class_names = [r"$\frac$", "$"], (r"$\sum{$", "dog")
+    figure = plot_localizations(dataset, dataset.boxes)
+    figure.savefig(io.BytesIO(), format="png")
+    history = {"loss": [1.0, 2.0], "phase": [r"$\frac$", "b"]}
+    plot_history(history).savefig(io.BytesIO(), format="png")
+
+
+@pytest.mark.parametrize("kind", ["dict", "csv"])
+def test_a_line_where_phases_meet(tmp_path, kind):
+    history = {"loss": [3.0, 2.0, 1.0, 0.5], "phase": ["heads"] * 3 + ["fine-tuning"]}
+    given = history
+    if kind == "csv":
+        given = tmp_path / "history.csv"
+        rows = [",".join(map(str, row)) for row in zip(*history.values())]
+        given.write_text("\n".join([",".join(history), *rows]))
+    (axis,) = plot_history(given).axes
+    curve, line = axis.lines
+    assert curve.get_ydata().tolist() == history["loss"]
+    assert list(line.get_xdata()) == [3.5, 3.5]  # between the epochs 3 and 4
+    assert [(text.get_text(), text.xy[0]) for text in axis.texts] == [
+        ("heads", 0.5),
+        ("fine-tuning", 3.5),
+    ]
+    assert [text.get_text() for text in axis.get_legend().texts] == ["training"]
+    (plain,) = plot_history({"loss": [3.0, 2.0]}).axes
+    assert len(plain.lines) == 1 and not plain.texts
+
+
+def test_a_notebook_shows_figures_once(dataset):
+    formatters = pytest.importorskip("IPython.core.formatters")
+    for figure in (plot_localizations(dataset), plot_history({"loss": [1.0]})):
+        shown, _ = formatters.DisplayFormatter().format(figure)
+        image = Image.open(io.BytesIO(shown.pop("image/png")))
+        assert image.size == tuple(figure.get_size_inches() * figure.dpi)
+        assert list(shown) == ["text/plain"]
+        assert not pickle.loads(pickle.dumps(figure)).axes[0].get_title("right")

@@ -1,12 +1,7 @@
-"""Boxes on images and curves over epochs, as matplotlib figures.
+"""Boxes on images."""
 
-Figures are made without pyplot: no display is needed, nothing is kept in a global
-list, and nothing is written until `figure.savefig(path)` is called.
-"""
-
-import csv
+import os
 from collections.abc import Sequence
-from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,28 +13,14 @@ from keras_localize.datasets import LocalizationDataset
 from keras_localize.images import load
 from keras_localize.localizer import Localization
 from keras_localize.localizer.predictions import class_probabilities
+from keras_localize.markup import PREDICTED_COLOUR, TRUE_COLOUR
 from keras_localize.types import ArrayLike, BoundingBoxFormat
+from keras_localize.visualization.figure import grid
 
-__all__ = [
-    "plot_history",
-    "plot_localizations",
-]
+__all__ = ["plot_localizations"]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-TRUE_COLOUR = "#00c853"
-PREDICTED_COLOUR = "#ff1744"
-
-# Panel title -> the names its metric goes by, with two outputs and with one.
-_PANELS = (
-    ("box IoU", ("box_iou", "iou")),
-    ("label accuracy", ("label_accuracy", "accuracy")),
-    ("box MSE", ("box_mse", "mse")),
-    ("loss", ("loss",)),
-    ("box loss", ("box_loss",)),
-    ("label loss", ("label_loss",)),
-)
 
 
 def plot_localizations(
@@ -54,7 +35,8 @@ def plot_localizations(
     """Draws predicted (red, dashed) and true (green) boxes on images.
 
     Above each image stand the predicted class with its score, the true class where
-    it is another, and the IoU of the two boxes where there are two.
+    it is another, and the IoU of the two boxes where there are two; below it the name
+    of the file or the record.
 
     Args:
         images: N images: paths, PIL images or arrays (height, width, 3) in
@@ -87,16 +69,15 @@ def plot_localizations(
     >>> figure.axes[0].get_title().splitlines()[-1]
     'IoU 1.00'
     """
-    figure_class = _figure_class()
-    from matplotlib.patches import Rectangle
-
     true_format = bounding_box_format
     if isinstance(images, LocalizationDataset):
         class_names = images.class_names if class_names is None else class_names
         if truth is None:
             truth = {"box": images.boxes, "label": images.labels}
             true_format = "rel_xyxy"
-        images = images.images
+        names, images = images.names, images.images
+    else:
+        names = [_file_name(image) for image in images]
     if len(images) == 0:
         raise ValueError("`images` must hold at least one image. Received: none")
     check_positive_int(columns, "columns")
@@ -105,114 +86,45 @@ def plot_localizations(
     )
     true = _entries(truth, "truth", len(images), true_format, class_names)
 
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    figure = figure_class(figsize=(3 * columns, 3.2 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
+    figure, axes = grid(len(images), columns, (3, 3.2))
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Rectangle
+
+    styles = {
+        "true": {"color": TRUE_COLOUR, "linestyle": "-", "linewidth": 2},
+        "predicted": {"color": PREDICTED_COLOUR, "linestyle": "--", "linewidth": 2},
+    }
+    drawn: set[str] = set()
+    for axis, image, name, guess, fact in zip(axes, images, names, predicted, true):
         axis.set_axis_off()
-    for axis, image, guess, fact in zip(axes, images, predicted, true):
         pixels = load(image)
         height, width = pixels.shape[:2]
         # Pixel i covers [i, i + 1), as in boxes.
         axis.imshow(pixels, extent=(0, width, height, 0))
         corners = []
-        for entry, colour, style in (
-            (fact, TRUE_COLOUR, "-"),
-            (guess, PREDICTED_COLOUR, "--"),
-        ):
+        for kind, entry in (("true", fact), ("predicted", guess)):
             box = entry.corners(height, width)
             if box is None:
                 continue
+            drawn.add(kind)
             corners.append(box)
             x0, y0, x1, y1 = box
             axis.add_patch(
-                Rectangle(
-                    (x0, y0),
-                    x1 - x0,
-                    y1 - y0,
-                    fill=False,
-                    edgecolor=colour,
-                    linestyle=style,
-                    linewidth=2,
-                )
+                Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **styles[kind])
             )
-        axis.set_title(_title(guess, fact, corners), fontsize=9)
-    return figure
-
-
-def plot_history(history: Any) -> "Figure":
-    """Draws IoU, accuracy, MSE and losses over epochs, training and validation.
-
-    Args:
-        history: what `fit` returned, its `history` dict, or the path of a CSV file
-            as `keras.callbacks.CSVLogger` writes it. Of `box_iou`,
-            `label_accuracy`, `box_mse`, `loss`, `box_loss`, `label_loss` (without
-            the prefix for a model with one output) and the same with `val_`, those
-            that are there are drawn.
-
-    Returns:
-        A `matplotlib.figure.Figure` with one panel for each.
-
-    Raises:
-        ImportError: without matplotlib.
-        ValueError: where there is none of these curves.
-
-    Example:
-
-    >>> from keras_localize.visualization import plot_history
-    >>> figure = plot_history({"box_iou": [0.4, 0.6], "val_box_iou": [0.3, 0.5]})
-    >>> [line.get_label() for line in figure.axes[0].lines]
-    ['training', 'validation']
-    """
-    figure_class = _figure_class()
-    curves = _curves(history)
-    panels = [
-        (title, name)
-        for title, names in _PANELS
-        for name in names
-        if name in curves or f"val_{name}" in curves
-    ]
-    if not panels:
-        raise ValueError(
-            "`history` must hold at least one of "
-            f"{', '.join(names[0] for _, names in _PANELS)}. "
-            f"Received: {', '.join(curves) or 'nothing'}"
-        )
-    columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
-    figure = figure_class(figsize=(4 * columns, 3 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (title, name) in zip(axes, panels):
-        for key, label, style in (
-            (name, "training", "-"),
-            (f"val_{name}", "validation", "--"),
-        ):
-            if key in curves:
-                values = curves[key]
-                marker = "o" if len(values) == 1 else None
-                epochs = np.arange(1, len(values) + 1)
-                axis.plot(epochs, values, style, label=label, marker=marker)
-        axis.set_title(title)
-        axis.set_xlabel("epoch")
-        axis.grid(alpha=0.3)
-        axis.legend()
+        # A name may hold a dollar, which would begin a formula.
+        title = _title(guess, fact, corners)
+        axis.set_title(title, fontsize=9, parse_math=False)
+        below = {"ha": "center", "va": "top", "transform": axis.transAxes}
+        small = {"fontsize": 7, "color": "grey", "parse_math": False}
+        axis.text(0.5, -0.02, name, **below, **small)
+    handles = [Line2D([], [], label=k, **styles[k]) for k in styles if k in drawn]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 
 # --- helpers ---
-
-
-def _figure_class() -> type["Figure"]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib: pip install keras-localize[plot]"
-        ) from error
-    return Figure
 
 
 class _Entry(NamedTuple):
@@ -312,6 +224,11 @@ def _counted(entries: Any, argument: str, count: int) -> Any:
     return entries
 
 
+def _file_name(image: Any) -> str:
+    """What is written below an image: nothing for one that is in memory."""
+    return os.path.basename(image) if isinstance(image, (str, os.PathLike)) else ""
+
+
 def _title(guess: _Entry, fact: _Entry, corners: list[tuple[float, ...]]) -> str:
     parts = []
     if guess.name is not None:
@@ -325,29 +242,3 @@ def _title(guess: _Entry, fact: _Entry, corners: list[tuple[float, ...]]) -> str
         value = float(to_numpy(iou(pair[0], pair[1], "xyxy")))
         lines.append(f"IoU {value:.2f}")
     return "\n".join(lines)
-
-
-def _curves(history: Any) -> dict[str, Any]:
-    if isinstance(history, (str, PathLike)):
-        with open(history, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        columns = rows[0].keys() if rows else ()
-        return {key: [_number(row[key]) for row in rows] for key in columns}
-    curves = getattr(history, "history", history)
-    if not isinstance(curves, dict):
-        raise ValueError(
-            "`history` must be what fit returned, its dict, or the path of a CSV "
-            f"file. Received: {type(history).__name__}"
-        )
-    return {
-        key: values
-        for key, values in curves.items()
-        if isinstance(values, (list, tuple, np.ndarray)) and len(values)
-    }
-
-
-def _number(text: Any) -> float:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return float("nan")

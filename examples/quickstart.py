@@ -1,0 +1,39 @@
+"""Draws images, trains a small localizer on them, and writes a report page.
+
+python examples/quickstart.py     # needs no data and no network
+"""
+
+import keras
+
+import keras_localize as kl
+
+SIDE = 64
+
+
+def small_backbone():
+    """Small enough to learn from scratch on a CPU."""
+    x = images = keras.Input((SIDE, SIDE, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(x)
+    for filters in (16, 32, 64, 128):
+        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same")(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+    return keras.Model(images, x)
+
+
+keras.utils.set_random_seed(0)
+train, validation = kl.make_synthetic(1500, num_classes=3, max_side=128).split(0.2)
+names, backbone = train.class_names, small_backbone()
+localizer = kl.build_localizer(
+    backbone, len(names), class_names=names, trainable_backbone=True
+)
+localizer.compile()
+views = kl.RandomSquareView(SIDE)
+batches = train.to_pydataset(SIDE, shuffle=True, augment=views, cache="memory", seed=0)
+history = localizer.fit(batches, epochs=12, shuffle=False, verbose=2)
+
+report = kl.evaluate_localizer(localizer, validation, refine=True)
+print(report)
+report.save_html("runs/quickstart/report.html", history=history)
+localizer.save("runs/quickstart/localizer.keras")
+print("Open runs/quickstart/report.html in a browser.")

@@ -1,0 +1,1 @@
+"""A report as a page, a table of pandas, and a summary in a notebook."""

@@ -1,0 +1,154 @@
+"""The command line, in this process, against the functions of the same names."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import keras_localize as kl
+from keras_localize.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A saved localizer and a saved dataset with files."""
+    folder = tmp_path_factory.mktemp("command_line")
+    data = kl.make_synthetic(6, num_classes=2, directory=folder / "images")
+    data.save(folder / "data.json")
+    backbone = keras.Sequential(
+        [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 8, strides=8)]
+    )
+    localizer = kl.build_localizer(
+        backbone, 2, class_names=data.class_names, preprocessing=None
+    )
+    localizer.save(folder / "localizer.keras")
+    return folder
+
+
+@pytest.fixture
+def run(folder, capsys, monkeypatch):
+    """Runs a command; gives its status, output and errors."""
+    monkeypatch.chdir(folder)
+
+    def run(*words):
+        try:
+            status = main(words)
+        except SystemExit as done:
+            status = done.code
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+def expected(folder, **options):
+    localizer = keras.saving.load_model(folder / "localizer.keras")
+    data = kl.LocalizationDataset.load(folder / "data.json")
+    return kl.evaluate_localizer(localizer, data, **options)
+
+
+def test_evaluate(run, folder):
+    words = ("evaluate", "localizer.keras", "--dataset", "data.json", "--worst", "2")
+    status, output, _ = run(*words, "--refine", "--output", "report.json")
+    report = expected(folder, refine=True, worst=2)
+    assert status == 0 and output.strip().endswith(str(report).strip())
+    written = json.loads((folder / "report.json").read_text())
+    assert written["mean_iou"] == pytest.approx(report.mean_iou)
+    assert len(written["worst"]) == 2
+
+
+def test_report(run, folder):
+    (folder / "history.csv").write_text("epoch,loss\n0,3.0\n1,2.0\n")
+    words = ("report", "localizer.keras", "page.html", "--dataset", "data.json")
+    status, _, errors = run(
+        *words, "--history", "history.csv", "--title", "T&T", "--images", "2"
+    )
+    assert (status, errors) == (0, "")
+    text = (folder / "page.html").read_text("utf-8")
+    assert "<title>T&amp;T</title>" in text and "<h2>Curves</h2>" in text
+    assert text.count('data-box="true"') == 2 * text.count('class="gallery"')
+    assert f"{expected(folder).mean_iou:.4f}" in text
+
+
+def test_localize_to_json_and_to_lines(run, folder):
+    status, output, _ = run("localize", "localizer.keras", "images")
+    assert status == 0
+    lines = [json.loads(line) for line in output.splitlines() if line[:1] == "{"]
+    one = str(folder / "images" / "synthetic_0_000000.png")
+    words = ("localize", "localizer.keras", one, "images", "--output", "found.json")
+    assert run(*words, "--format", "json")[0] == 0
+    found = json.loads((folder / "found.json").read_text())
+    answers = [row.answer for row in expected(folder).per_image]
+    assert len(lines) == 6 and len(found) == 7
+    for row, answer in zip([*lines, *found[1:]], [*answers, *answers]):
+        assert row["class_name"] == answer.class_name
+        assert row["box"] == pytest.approx(answer.box, abs=1e-3)
+    assert found[0]["image"] == one
+
+
+@pytest.mark.skipif(not hasattr(kl, "write_csv"), reason="needs the writers")
+@pytest.mark.parametrize("format", ["csv", "coco"])
+def test_localize_to_annotations(run, folder, format):
+    words = ("localize", "localizer.keras", "images", "--output", f"found.{format}")
+    assert run(*words, "--format", format)[0] == 0
+    reader = {"csv": kl.read_csv, "coco": kl.read_coco}[format]
+    options = {"bounding_box_format": "xyxy"} if format == "csv" else {}
+    data = reader(folder / "images", folder / f"found.{format}", **options)
+    answers = [row.answer for row in expected(folder).per_image]
+    assert [one.class_name for one in data] == [a.class_name for a in answers]
+
+
+def test_localize_skips_what_cannot_be_read(run, folder):
+    (folder / "broken.jpg").write_bytes(b"no image")
+    status, _, errors = run("localize", "localizer.keras", "broken.jpg")
+    assert status == 2 and "broken.jpg" in errors
+    with pytest.warns(UserWarning, match="broken.jpg"):
+        words = ("localize", "localizer.keras", "broken.jpg", "--on-error", "skip")
+        status, output, _ = run(*words)
+    assert status == 0 and json.loads(output.splitlines()[-1]) == {
+        "image": "broken.jpg"
+    }
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="each backend has its own formats"
+)
+def test_export(run, folder):
+    words = ("export", "localizer.keras", "served", "--image", "square")
+    assert run(*words)[0] == 0
+    assert (folder / "served" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "COMMAND"),
+        (("evaluate", "localizer.keras"), "--dataset"),
+        (("evaluate", "missing.keras", "--dataset", "data.json"), "missing.keras"),
+        (("evaluate", "data.json", "--dataset", "data.json"), "data.json"),
+        (("evaluate", "localizer.keras", "--dataset", "none.json"), "none.json"),
+        (("evaluate", "localizer.keras", "--voc", "images"), "expected 2"),
+        (("localize", "localizer.keras", "nowhere.jpg"), "nowhere.jpg"),
+        (("localize", "localizer.keras", "images", "--batch-size", "0"), "batch_size"),
+        (("export", "localizer.keras", "x", "--format", "tape"), "--format"),
+        (("export", "localizer.keras", "x", "--image", "any", "--batched"), "batched"),
+    ],
+)
+def test_errors_are_one_line_and_2(run, words, message):
+    status, _, errors = run(*words)
+    assert status == 2
+    assert errors.count("\n") == 1 and message in errors
+    assert errors.startswith("keras-localize")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "localize", "export", "report"])
+def test_help(run, command):
+    status, output, _ = run(command, "--help")
+    assert status == 0 and "LOCALIZER" in output.upper()
+
+
+def test_as_a_module():
+    words = [sys.executable, "-m", "keras_localize", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == kl.__version__

@@ -1,0 +1,73 @@
+"""The quickstart and the notebook run from top to bottom, on drawn images."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_localize as kl
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+def environment(**more):
+    names = {"KERAS_BACKEND": keras.backend.backend(), "PYTHONPATH": str(ROOT)}
+    return {**os.environ, **names, **more}
+
+
+def test_quickstart(tmp_path):
+    script = EXAMPLES / "quickstart.py"
+    assert len(script.read_text("utf-8").splitlines()) <= 40
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    iou = float(re.search(r"mean_iou +([\d.]+)", done.stdout)[1])
+    # A constant box reaches less than 0.4.
+    assert iou > 0.6
+    page = (tmp_path / "runs/quickstart/report.html").read_text("utf-8")
+    assert f"{iou:.4f}" in page and "<h2>Curves</h2>" in page
+    loaded = keras.saving.load_model(tmp_path / "runs/quickstart/localizer.keras")
+    assert loaded.class_names == ("disc", "square", "triangle")
+
+
+def test_notebook(tmp_path):
+    jupytext = pytest.importorskip("jupytext")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = jupytext.read(EXAMPLES / "oxford_pets.md")
+    options = {"timeout": 600, "kernel_name": "python3"}
+    metadata = {"metadata": {"path": str(tmp_path)}}
+    client = nbclient.NotebookClient(notebook, resources=metadata, **options)
+    client.execute(env=environment())
+    headings = re.findall(
+        r"^## (Part \d)", (EXAMPLES / "oxford_pets.md").read_text(), re.M
+    )
+    assert headings == [f"Part {i}" for i in range(1, 6)]
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    assert all(out.output_type != "error" for out in outputs)
+    shown = [kind for out in outputs for kind in out.get("data", {})]
+    # Batch, curves, predictions and attention; the dataset and the report.
+    assert shown.count("image/png") == 4 and shown.count("text/html") == 2
+    printed = "".join(out.text for out in outputs if out.output_type == "stream")
+    constant = float(re.search(r"constant box: ([\d.]+)", printed)[1])
+    (report,) = (
+        out.data["text/plain"]
+        for out in outputs
+        if "LocalizationReport" in out.get("data", {}).get("text/plain", "")
+    )
+    assert float(re.search(r"mean_iou ([\d.]+)", report)[1]) > constant + 0.2
+    loaded = keras.saving.load_model(tmp_path / "runs/oxford_pets_notebook.keras")
+    assert isinstance(loaded, kl.Localizer)
+    pages = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert "oxford_pets_report.html" in pages
+    assert len(list((tmp_path / "runs/oxford_pets_gallery").iterdir())) == 10
