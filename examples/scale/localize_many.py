@@ -15,6 +15,7 @@ workers are spread over it.
 
 import argparse
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,9 @@ class Worker:
         # Imported here: the process that hands out the work needs no backend.
         import keras
 
-        import keras_localize  # its classes are known to `load_model`
+        from keras_localize import images
 
-        assert keras_localize
+        self.images = images
         self.localizer = keras.saving.load_model(model)
         self.options = options
 
@@ -61,10 +62,6 @@ class Worker:
 
     def rows(self, paths: np.ndarray) -> Iterator[dict[str, Any]]:
         """One row for each image, also for one that cannot be read."""
-        import warnings
-
-        from keras_localize import images
-
         with warnings.catch_warnings():
             # Every skipped image has a row.
             warnings.simplefilter("ignore", UserWarning)
@@ -81,8 +78,8 @@ class Worker:
                     continue
                 error = "could not be read at first"
                 try:
-                    images.load(path)
-                except images.ImageError as reason:
+                    self.images.load(path)
+                except self.images.ImageError as reason:
                     error = str(reason)
                 yield {"path": path, "error": error}
 

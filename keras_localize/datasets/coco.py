@@ -154,6 +154,8 @@ def read_coco(
                 complete=_CROWD not in notes,
             )
             collector.keep(annotation, position)
+    # Of a large file they are large.
+    del content, images, annotations, by_image, uses, simple, keys
     return collector.dataset(path)
 
 

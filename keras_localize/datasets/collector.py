@@ -63,7 +63,6 @@ class Collector:
     def keep_simple(self, records: SimpleRecords) -> None:
         """Takes the records that need no decision, once and before all others."""
         self._simple = records
-        self._positions = dict(zip(records.names, records.positions.tolist()))
         self.count += len(records.names)
         if records.several.any():
             names = np.array(records.names, object)[records.several]
@@ -78,6 +77,9 @@ class Collector:
                 None: after all others.
         """
         name = annotation.name
+        if self._simple is not None and not self._positions:
+            positions = self._simple.positions.tolist()
+            self._positions.update(zip(self._simple.names, positions))
         if name in self._positions:
             raise AnnotationError(annotation.source, "duplicate image", received=name)
         self._positions[name] = len(self._positions) if position is None else position

@@ -154,6 +154,7 @@ def read_csv(
     path = Path(csv_path)
     collector = Collector(policy, class_names)
     reader: BoxRows | ViaRows | ColumnRows | None = None
+    columns = simple = None
     positions: dict[str, int] = {}
     if policy.trusts_sizes:
         reader = column_rows(path, given, bounding_box_format)
@@ -185,6 +186,8 @@ def read_csv(
                 notes=notes,
             )
             collector.keep(annotation, positions.get(name))
+    # Of a large table they are large.
+    del reader, columns, simple
     return collector.dataset(path)
 
 

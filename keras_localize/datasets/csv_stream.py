@@ -16,9 +16,10 @@ from keras_localize.datasets.csv_columns import Columns as TableColumns
 from keras_localize.datasets.csv_table import Row, Table
 from keras_localize.datasets.csv_units import HIGHEST, LOWEST
 from keras_localize.datasets.csv_via import is_via
-from keras_localize.datasets.simple_records import Columns, is_plain
+from keras_localize.datasets.simple_records import Columns, are_plain, is_plain
 
-_ROWS = 2**15
+# At a time; of more of them the garbage collector would visit each several times.
+_ROWS = 2**10
 
 
 class ColumnRows:
@@ -156,7 +157,8 @@ def _part(
         raise ValueError("rows of different lengths")
     columns = list(zip(*rows))
     names = [name.strip() for name in columns[found.image]]
-    names = [name if is_plain(name) else image_name(name) for name in names]
+    if not are_plain(names):
+        names = [name if is_plain(name) else image_name(name) for name in names]
     labels = [label.strip() for label in columns[found.label]]
     if "" in names or "" in labels:
         raise ValueError("a cell is empty")
@@ -165,9 +167,9 @@ def _part(
     if not np.isfinite(numbers).all():
         raise ValueError("a number is not finite")
     return (
-        np.array(lines),
-        np.array([images.setdefault(name, len(images)) for name in names]),
-        np.array([classes.setdefault(label, len(classes)) for label in labels]),
+        np.array(lines, "int32"),
+        np.array([images.setdefault(n, len(images)) for n in names], "int32"),
+        np.array([classes.setdefault(n, len(classes)) for n in labels], "int32"),
         numbers,
     )
 

@@ -21,7 +21,8 @@ class EpochOrder(keras.callbacks.Callback):
     they name, and every other `fit` starts with epoch 0.
 
     The draws of the model's random layers, such as `Dropout`, start in every epoch at
-    a place that depends on (the layer's seed, epoch) alone.
+    a place that depends on (the layer's seed, epoch) alone. On torch these are draws
+    of torch's own generator, which is seeded for it.
 
     `Localizer.fit`, and `fit` of the heads, do this by themselves. The callback is for
     other models. There `fit` needs `shuffle=False` with `FeatureBatches`: Keras would
@@ -64,12 +65,18 @@ class EpochOrder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         for each in self.batches:
             each.set_epoch(epoch)
+        count = epoch * _DRAWS % 2**31
+        seeds = []
         for variable in self.model.variables:
             # Of Dropout and other random layers. Keras does not save it.
             if variable.name == "seed_generator_state":
-                seed, _ = to_numpy(variable)
-                count = epoch * _DRAWS % 2**31
-                variable.assign(np.array([seed, count], variable.dtype))
+                seeds.append(int(to_numpy(variable)[0]))
+                variable.assign(np.array([seeds[-1], count], variable.dtype))
+        if seeds and keras.backend.backend() == "torch":
+            import torch
+
+            # Keras's dropout draws from torch's own generator.
+            torch.manual_seed(seeds[0] + count)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         for each in self.batches:

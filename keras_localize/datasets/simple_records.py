@@ -18,7 +18,9 @@ from keras_localize.datasets.class_names import composed
 from keras_localize.datasets.decisions import FRACTIONS, TOLERANCE
 from keras_localize.datasets.image_folder import ImageFolder
 from keras_localize.datasets.policy import Policy
+from keras_localize.datasets.validation import all_different
 
+_STEP = 2**15
 # Such as `a/b.jpg`.
 _PLAIN = re.compile(r"(?:(?!\.\.?/)[^/\\:\0]+/)*(?!\.\.?$)[^/\\:\0]*[^/\\:\0\s]")
 
@@ -75,6 +77,15 @@ def is_plain(name: str) -> bool:
     return _PLAIN.fullmatch(name) is not None
 
 
+def are_plain(names: Sequence[str]) -> bool:
+    """Whether many names are plain, all of them; False where that is not sure."""
+    text = "\n".join(["", *names, ""])
+    return text.count("\n") == len(names) + 1 and not any(
+        part in text
+        for part in ("\\", ":", "\0", "//", "/.", "\n.", "\n/", "/\n", "\n\n", " \n")
+    )
+
+
 def simple_records(
     columns: Columns,
     folder: ImageFolder,
@@ -104,30 +115,50 @@ def simple_records(
         simple &= objects == 1
     sizes = columns.sizes
     simple &= ((sizes >= 1) & (sizes < 2**31) & (sizes == np.floor(sizes))).all(axis=1)
-    beginning = os.path.join(folder.path, "")
-    if str(folder.path) == ".":
-        beginning = ""
-    repeated = Counter(columns.names) if len(set(columns.names)) < count else {}
-    for position in np.flatnonzero(simple):
-        name = columns.names[position]
-        simple[position] = (
-            is_plain(name)
-            and repeated.get(name, 1) == 1
-            and os.path.isfile(beginning + name)
-        )
+    if not all_different(columns.names):
+        uses = Counter(columns.names)
+        simple &= [uses[name] == 1 for name in columns.names]
+    # As `str(folder / name)`.
+    beginning = str(folder.path / "x")[:-1]
+    simple &= _are_files(columns.names, beginning)
     positions = np.flatnonzero(simple)
     chosen = _chosen(columns.image, boxes, policy, count)[positions]
-    kept = [columns.names[position] for position in positions]
+    kept = [columns.names[position] for position in positions.tolist()]
     return SimpleRecords(
         positions=positions,
         names=kept,
-        paths=[beginning + name for name in kept],
+        paths=[beginning + name.replace("/", os.sep) for name in kept],
         boxes=boxes[chosen],
         labels=columns.labels[chosen],
         class_names=names,
         sizes=sizes[positions].astype("int64"),
         several=objects[positions] > 1,
     )
+
+
+def _are_files(names: Sequence[str], beginning: str) -> np.ndarray:
+    """Which names are plain, and files behind `beginning`.
+
+    Folders are listed, which is faster than to ask for every file.
+    """
+    found = np.zeros(len(names), bool)
+    in_folder: dict[str, list[int]] = {}
+    for start in range(0, len(names), _STEP):
+        part = names[start : start + _STEP]
+        sure = are_plain(part)
+        for position, name in enumerate(part, start):
+            if sure or is_plain(name):
+                in_folder.setdefault(name.rpartition("/")[0], []).append(position)
+    for folder, positions in in_folder.items():
+        length = len(folder) + 1 if folder else 0
+        try:
+            with os.scandir(beginning + folder or ".") as entries:
+                files = {entry.name for entry in entries if entry.is_file()}
+        except OSError:
+            continue
+        for position in positions:
+            found[position] = names[position][length:] in files
+    return found
 
 
 def _in_fractions(columns: Columns) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from keras_localize.arrays import digest_array
 from keras_localize.boxes.square import fit
 from keras_localize.datasets.decisions import same_shape
 from keras_localize.files import naming
-from keras_localize.images import ImageError, fast_jpeg, letterbox
+from keras_localize.images import ImageError, fast_jpeg, inspect, letterbox
 from keras_localize.types import ArrayLike, Region
 
 
@@ -59,7 +59,8 @@ class Squares:
         image_sizes: np.ndarray | None = None,
     ):
         self.images = images
-        self.image_sizes = image_sizes
+        self.image_sizes = np.empty((0, 2)) if image_sizes is None else image_sizes
+        self._checked = np.full(len(images), image_sizes is None)
         self.size = size
         self._store: _Store | None
         if cache is None:
@@ -85,23 +86,27 @@ class Squares:
         if self._store is not None:
             missing = self._store.read(indices, squares)
         for position in missing:
-            self._letterbox(int(indices[position]), squares[position])
+            index = int(indices[position])
+            self._check_size(index)
+            letterbox(self.images[index], self.size, out=squares[position])
         if self._store is not None and len(missing):
             self._store.write(indices, squares, missing)
         return squares
 
-    def _letterbox(self, index: int, out: np.ndarray) -> None:
+    def _check_size(self, index: int) -> None:
         image = self.images[index]
-        _, size = letterbox(image, self.size, out=out)
-        if self.image_sizes is None:
+        # Once is enough, and nobody states the size of an array.
+        if self._checked[index] or not isinstance(image, str):
             return
-        height, width = self.image_sizes[index].tolist()
-        if not same_shape(size, (height, width)):
+        height, width, *_ = inspect(image)
+        stated = self.image_sizes[index].tolist()
+        if not same_shape((height, width), stated):
             raise ImageError(
                 image,
                 "size differs from the stated one",
-                f"{size[1]} x {size[0]} (width x height), stated {width} x {height}",
+                f"{width} x {height}, stated {stated[1]} x {stated[0]}",
             )
+        self._checked[index] = True
 
 
 class _Store(Protocol):

@@ -13,7 +13,13 @@ from keras_localize.types import ArrayLike, Region
 
 def as_images(images: Iterable[Any]) -> list[str | np.ndarray | Region]:
     """Paths as strings; arrays and regions as they are."""
-    return [str(image) if isinstance(image, PathLike) else image for image in images]
+    return [
+        # To ask for PathLike is slow.
+        image
+        if isinstance(image, str) or not isinstance(image, PathLike)
+        else str(image)
+        for image in images
+    ]
 
 
 def as_names(names: Iterable[Any] | None, images: Sequence[Any]) -> list[str]:
@@ -24,8 +30,10 @@ def as_names(names: Iterable[Any] | None, images: Sequence[Any]) -> list[str]:
             for i, image in enumerate(images)
         )
     given = [str(name) for name in names]
-    if len(given) != len(images) or len(set(given)) != len(given):
+    repeated = []
+    if not all_different(given):
         repeated = [name for name, n in Counter(given).items() if n > 1]
+    if len(given) != len(images) or repeated:
         raise ValueError(
             f"`names` must be {len(images)} different names. "
             f"Received: {len(given)}, repeated: {repeated[:3]}"
@@ -127,3 +135,10 @@ def as_sizes(image_sizes: ArrayLike | None, images: Sequence[Any]) -> np.ndarray
             f"Received shape: {np.shape(image_sizes)}"
         )
     return sizes
+
+
+def all_different(texts: Sequence[str]) -> bool:
+    """Whether no two are equal; False where that is not sure."""
+    # Which take less memory than a set of the texts.
+    hashes = np.fromiter(map(hash, texts), "int64", len(texts))
+    return len(np.unique(hashes)) == len(texts)

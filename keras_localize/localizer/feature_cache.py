@@ -232,7 +232,8 @@ def _holds_boxes(name: str, value: np.ndarray) -> bool:
 
 def _maps(features: Any, images: np.ndarray) -> Rows:
     maps = keras.tree.flatten(features.predict_on_batch(images))
-    return {f"maps.{i}": to_numpy(x) for i, x in enumerate(maps)}
+    # Under a strategy of TensorFlow each replica predicts the whole batch.
+    return {f"maps.{i}": to_numpy(x)[: len(images)] for i, x in enumerate(maps)}
 
 
 def _digest_of_weights(features: Any) -> str:

@@ -23,10 +23,10 @@ DATA = make_synthetic(
 )
 
 
-def squares(path, shuffle=True):
+def squares(path, shuffle=True, pause=0.0):
     """All squares, read through the cache."""
     batches = DATA.to_pydataset(SIZE, 4, shuffle=shuffle, seed=0, cache=path)
-    return [batches[i] for i in range(len(batches))]
+    return [(batches[i], time.sleep(pause)) for i in range(len(batches))]
 
 
 def start(path):
@@ -34,7 +34,8 @@ def start(path):
     if process == 0:
         status = 1
         try:
-            status = 0 if len(squares(path)) == COUNT // 4 else 2
+            count = len(squares(path, pause=0.05))
+            status = 0 if count == COUNT // 4 else 2
         finally:
             os._exit(status)
     return process

@@ -147,7 +147,7 @@ def test_real_processes(tmp_path):
 
 def test_an_image_of_another_shape_than_stated_is_an_error(tmp_path):
     """Readers that open no image trust what the annotations say."""
-    dataset = make_synthetic(2, directory=tmp_path, min_side=30, max_side=60)
+    dataset = make_synthetic(2, directory=tmp_path, min_side=32, max_side=60)
     sizes = dataset.image_sizes.copy()
     sizes[1] = 2 * sizes[1]  # the same shape: fractions of it are the same
 
