@@ -324,14 +324,26 @@ def draw(output, name, reports):
 
 
 def plate(output, model, judged, pets, held_out):
-    """Pets with box and outer box, and images without a pet."""
+    """Pets with box and outer box (dotted), and images without a pet."""
+    from matplotlib.patches import Rectangle
+
     quality = np.array([a.quality for a in judged])
     rows = np.argsort(quality)[np.linspace(0, len(quality) - 1, 8).astype(int)]
     shown, answers = pets[rows], [judged[i] for i in rows]
     for kind in KINDS:
         shown += held_out[kind][:2]
         answers += model.localize(held_out[kind][:2])
-    kl.plot_localizations(shown, answers).savefig(output / "plate.png", dpi=80)
+    figure = kl.plot_localizations(shown, answers, columns=6)
+    for axis, answer in zip(figure.axes, answers):
+        words = [f"presence {answer.presence:.2f}"]
+        if answer.outer_box is not None:
+            x0, y0, x1, y1 = answer.outer_box
+            style = {"fill": False, "edgecolor": "white", "linestyle": ":"}
+            axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, linewidth=2, **style))
+            words.append(f"quality {answer.quality:.2f}")
+        title = axis.get_title() if answer.box is not None else "no object"
+        axis.set_title("\n".join([title, ", ".join(words)]), fontsize=9)
+    figure.savefig(output / "plate.jpg", dpi=60)
 
 
 if __name__ == "__main__":

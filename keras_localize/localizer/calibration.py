@@ -26,6 +26,8 @@ from keras_localize.types import ArrayLike, ImageSize, Tensor
 
 # Of a class with fewer images beyond its margin the coverage would vary too much.
 _LEAST_BEYOND = 10
+# The map of the quality follows means of so many images; single ones are noise.
+_QUALITY_GROUP = 40
 # Wide enough for any image, and still finite in half precision's products.
 _WHOLE_IMAGE = 1e6
 
@@ -219,7 +221,8 @@ def calibrate_localizations(
     knots = None
     if answers[0].quality is not None:
         overlap = to_numpy(iou(true, boxes, "xyxy"))
-        knots = isotonic_knots(np.array([x.quality for x in answers]), overlap)
+        quality = np.array([answer.quality for answer in answers])
+        knots = isotonic_knots(quality, overlap, _QUALITY_GROUP)
     margin = _margin(errors, coverage)
     if math.isinf(margin):
         warnings.warn(

@@ -46,7 +46,7 @@ def least_images(coverage: float) -> int:
 
 
 def isotonic_knots(
-    x: np.ndarray, y: np.ndarray
+    x: np.ndarray, y: np.ndarray, group: int = 1
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The increasing map from x to y with the least squared error, as a polyline.
 
@@ -58,16 +58,24 @@ def isotonic_knots(
     Args:
         x: (N,) values in [0, 1], N at least 1.
         y: (N,) values in [0, 1].
+        group: least number of points in a block, where there are so many. Neighbours
+            in x are pooled to groups first, which follows noise less.
 
     Returns:
         (x of the knots, y of the knots), x strictly and y not strictly increasing.
     """
     x, y = x.astype("float64"), y.astype("float64")
     blocks: list[list[float]] = []  # weight, sum of x, sum of y
-    values, places, counts = np.unique(x, return_inverse=True, return_counts=True)
-    sums = np.bincount(places, y)
-    for value, count, sum_y in zip(values, counts, sums):
-        blocks.append([count, count * value, sum_y])
+    order = np.argsort(x, kind="stable")
+    # Ends of the groups; equal x stay together.
+    ends = np.flatnonzero(np.diff(x[order], append=np.inf) > 0) + 1
+    start = 0
+    for end in [*ends[:-1], len(x)]:
+        if end < len(x) and (end - start < group or len(x) - end < group):
+            continue
+        rows = order[start:end]
+        blocks.append([end - start, x[rows].sum(), y[rows].sum()])
+        start = end
         while len(blocks) > 1 and _mean_y(blocks[-2]) >= _mean_y(blocks[-1]):
             last = blocks.pop()
             blocks[-1] = [a + b for a, b in zip(blocks[-1], last)]

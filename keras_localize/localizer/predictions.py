@@ -142,7 +142,7 @@ def calibrated(
 def most_probable(scores: Tensor) -> Tensor:
     """The first of the largest scores, int32, by operations that converters know."""
     ids = ops.arange(0, scores.shape[-1], dtype="float32")
-    below = scores < ops.max(scores, axis=-1, keepdims=True)
+    below = ops.less(scores, ops.max(scores, axis=-1, keepdims=True))
     candidates = ops.where(below, float(scores.shape[-1]), ids)
     return ops.cast(ops.min(candidates, axis=-1), "int32")
 

@@ -108,6 +108,26 @@ def test_isotonic_fit_is_the_best(points):
         assert np.interp(x[block].mean(), knots, values) == pytest.approx(level)
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=50),
+    st.integers(1, 12),
+)
+def test_groups_keep_the_mean_and_bound_the_knots(points, group):
+    x, y = (np.array(column) for column in zip(*points))
+    knots, values = isotonic_knots(x, y, group)
+    assert (np.diff(knots) > 0).all() and (np.diff(values) >= -1e-12).all()
+    assert len(knots) <= max(len(x) // group, 1) + 2
+
+
+def test_one_group_is_a_straight_line():
+    x = np.array([0.2, 0.4, 0.6, 0.8])
+    y = np.array([0.35, 0.35, 0.45, 0.45])
+    slope, offset = np.polyfit(x, y, 1)
+    knots, values = isotonic_knots(x, y, group=4)
+    np.testing.assert_allclose(knots, [0, 0.5, 1])
+    np.testing.assert_allclose(values, slope * np.array(knots) + offset)
+
+
 def test_isotonic_fit_keeps_the_order():
     rng = np.random.default_rng(1)
     x = rng.random(300)
