@@ -1,5 +1,6 @@
 """The documentation site: sphinx-build -W docs build/site"""
 
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ myst_heading_anchors = 4
 # Text of other languages than Python is shown as it is.
 suppress_warnings = ["misc.highlighting_failure"]
 
-autodoc_typehints = "none"  # the signature has them
+autodoc_typehints = "none"  # docstrings say shapes, ranges and units too
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -57,6 +58,16 @@ def _escape_bars(app, what, name, obj, options, lines):
     ]
 
 
+def _arguments_of_init(app, what, name, obj, options, signature, returned):
+    """Classes of Keras hide their arguments behind `__new__`."""
+    if what != "class" or signature != "(*args, **kwargs)":
+        return None
+    full = inspect.signature(obj.__init__)
+    _, *parameters = full.parameters.values()
+    bare = [one.replace(annotation=one.empty) for one in parameters]
+    return str(inspect.Signature(bare)), None
+
+
 def _link_to_the_repository(app, name, source):
     """Files outside of the site: relative links on GitHub, absolute ones here."""
     source[0] = re.sub(r"\]\((?:\.\./)+([A-Z]\w+\.md|examples/)", _absolute, source[0])
@@ -68,5 +79,6 @@ def _absolute(match):
 
 def setup(app):
     app.connect("builder-inited", lambda app: write_api_pages(HERE / "generated"))
+    app.connect("autodoc-process-signature", _arguments_of_init)
     app.connect("autodoc-process-docstring", _escape_bars)
     app.connect("source-read", _link_to_the_repository)

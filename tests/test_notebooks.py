@@ -45,7 +45,7 @@ def test_notebook(tmp_path):
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     notebook = jupytext.read(EXAMPLES / "oxford_pets.md")
-    options = {"timeout": 600, "kernel_name": "python3"}
+    options = {"timeout": None, "kernel_name": "python3"}
     metadata = {"metadata": {"path": str(tmp_path)}}
     client = nbclient.NotebookClient(notebook, resources=metadata, **options)
     client.execute(env=environment())
