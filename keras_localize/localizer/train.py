@@ -18,7 +18,7 @@ from keras_localize.checks import (
     check_seed,
 )
 from keras_localize.datasets import LocalizationDataset, with_hard_negatives
-from keras_localize.datasets.batches import TARGETS
+from keras_localize.datasets.batches import TARGETS, Target
 from keras_localize.layers import RandomSquareView
 from keras_localize.localizer.candidates import (
     Candidate,
@@ -316,7 +316,8 @@ class _Training:
         size = self.localizer.image_size
         on_tensorflow = keras.backend.backend() == "tensorflow"
         make = data.to_tf_data if on_tensorflow else data.to_pydataset
-        targets = [name for name in TARGETS if name in self.localizer.output_names]
+        outputs = self.localizer.output_names
+        targets: list[Target] = [name for name in TARGETS if name in outputs]
         fits = len(data) * size * size * 3 <= SQUARES_IN_MEMORY
         cache = "memory" if fits else None
         return make(
