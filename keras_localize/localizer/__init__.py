@@ -8,6 +8,7 @@ from keras_localize.localizer.feature_cache import cache_features
 from keras_localize.localizer.inference import LocalizeOptions
 from keras_localize.localizer.localization import Localization
 from keras_localize.localizer.localizer import Localizer
+from keras_localize.localizer.one_cycle import OneCycleAdamW
 from keras_localize.localizer.predictions import decode_predictions
 from keras_localize.localizer.train import train_localizer
 from keras_localize.localizer.training import LocalizerHeads
@@ -19,6 +20,7 @@ __all__ = [
     "LocalizeOptions",
     "Localizer",
     "LocalizerHeads",
+    "OneCycleAdamW",
     "build_localizer",
     "cache_features",
     "calibrate_localizations",

@@ -1,0 +1,118 @@
+"""The measurements behind the rules of `train_localizer`.
+
+    python benchmarks/training_rules.py --data pets --data-dir DIR --box-crop 0 0.5 0.7
+    python benchmarks/training_rules.py --data pets --data-dir DIR --epochs 3
+
+MobileNet with alpha 0.25 at 224 px, on the heads of pets, on airplanes, faces and
+motorcycles, or on drawn images. A quarter of the training images evaluates; the
+validation images are not used. `--box-crop` compares shares of box crops among the
+views of the heads. `--epochs` compares ways of fine-tuning: whether batch normalization
+trains, and the rates of backbone and heads.
+"""
+
+import argparse
+
+import keras
+from tutorial import load
+
+import keras_localize as kl
+
+SIZE = 224
+# name: (batch normalization trains, peak rate, factor on the rate of the backbone)
+WAYS = {
+    "batch norm trains": (True, 1e-3, 1.0),
+    "batch norm trains, backbone at 0.3": (True, 1e-3, 0.3),
+    "batch norm fixed": (False, 1e-3, 1.0),
+    "batch norm fixed, all at 0.3": (False, 3e-4, 1.0),
+    "batch norm fixed, backbone at 0.1": (False, 1e-3, 0.1),
+}
+SHARES = (0.3, 0.5, 0.7, 1.0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", choices=["pets", "caltech", "drawn"], default="pets")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--box-crop", type=float, nargs="+", default=[0.5])
+    parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    args = parser.parse_args()
+    training, _ = read(args).split(0.2, seed=args.seed)
+    train, held_out = training.split(0.25, seed=args.seed + 100)
+    print("| | mean IoU | label | refined: mean IoU | refined: label |")
+    print("|---|---|---|---|---|")
+    localizer = None
+    for share in args.box_crop:
+        keras.utils.set_random_seed(args.seed)
+        localizer = make_localizer(train)
+        heads(localizer, train, share, args.seed)
+        row(f"frozen, box crops {share:g}", localizer, held_out)
+    if args.epochs and localizer is not None:
+        fine_tunings(localizer, train, held_out, args)
+
+
+def read(args):
+    if args.data == "pets":
+        return kl.load_oxford_pets(args.data_dir)
+    if args.data == "caltech":
+        return load(args.data_dir)
+    return kl.make_synthetic(1500, num_classes=4, seed=args.seed)
+
+
+def make_localizer(data):
+    shape = (SIZE, SIZE, 3)
+    backbone = keras.applications.MobileNet(
+        alpha=0.25, include_top=False, input_shape=shape
+    )
+    names = data.class_names
+    return kl.build_localizer(backbone, len(names), class_names=names, quality=True)
+
+
+def squares(data, share, seed, **options):
+    view = kl.RandomSquareView(SIZE, box_crop=share)
+    return data.to_tf_data(SIZE, augment=view, seed=seed, **options)
+
+
+def heads(localizer, train, share, seed):
+    features, heads = localizer.split()
+    batches = squares(train, share, seed)
+    cached = kl.cache_features(features, batches, views=4, verbose=0)
+    heads.compile()
+    heads.fit(kl.FeatureBatches(*cached, seed=seed), epochs=7, verbose=0)
+
+
+def fine_tunings(localizer, train, held_out, args):
+    before = localizer.get_weights()
+    batches = squares(train, args.box_crop[-1], args.seed, shuffle=True, cache="memory")
+    for name in args.ways:
+        norm, rate, factor = WAYS[name]
+        keras.utils.set_random_seed(args.seed)
+        localizer.set_weights(before)
+        localizer.unfreeze(batch_normalization=norm)
+        backbone = {id(x) for x in localizer.backbone.trainable_variables}
+        factors = [
+            factor if id(x) in backbone else 1.0 for x in localizer.trainable_variables
+        ]
+        optimizer = kl.OneCycleAdamW(rate, factors, weight_decay=0.01, clipnorm=10)
+        localizer.compile(optimizer)
+        localizer.fit(batches, epochs=args.epochs, verbose=0)
+        after = localizer.get_weights()
+        for share in SHARES:
+            mean = [(1 - share) * b + share * a for b, a in zip(before, after)]
+            localizer.set_weights(mean)
+            row(
+                f"{args.epochs} epochs, {name}: {share:g} of after", localizer, held_out
+            )
+
+
+def row(name, localizer, data):
+    cells = []
+    for options in ({}, {"refine": True}):
+        report = kl.evaluate_localizer(localizer, data, verbose=0, **options)
+        cells += [f"{report.mean_iou:.4f}", f"{report.label_accuracy:.4f}"]
+    print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
