@@ -11,10 +11,14 @@ from keras_localize.datasets import (
     read_labelme,
     read_voc,
     read_yolo,
+    write_coco,
+    write_csv,
+    write_yolo,
 )
 from keras_localize.evaluation import evaluate_localizer
 from keras_localize.layers import LocalizationHead, PadToSquare, RandomSquareView
 from keras_localize.localizer import (
+    Calibration,
     FeatureBatches,
     Localization,
     LocalizeOptions,
@@ -22,8 +26,10 @@ from keras_localize.localizer import (
     LocalizerHeads,
     build_localizer,
     cache_features,
+    calibrate_localizations,
     decode_predictions,
     export_localizer,
+    train_localizer,
 )
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
 from keras_localize.metrics import IoUMetric
@@ -34,12 +40,15 @@ from keras_localize.visualization import (
     plot_attention,
     plot_history,
     plot_localizations,
+    plot_reliability,
+    plot_risk_coverage,
 )
 
 __all__ = [
     "AnnotationError",
     "BoxLoss",
     "CIoULoss",
+    "Calibration",
     "DIoULoss",
     "FeatureBatches",
     "GIoULoss",
@@ -58,6 +67,7 @@ __all__ = [
     "boxes",
     "build_localizer",
     "cache_features",
+    "calibrate_localizations",
     "decode_predictions",
     "evaluate_localizer",
     "export_localizer",
@@ -67,10 +77,16 @@ __all__ = [
     "plot_attention",
     "plot_history",
     "plot_localizations",
+    "plot_reliability",
+    "plot_risk_coverage",
     "read_coco",
     "read_csv",
     "read_labelme",
     "read_voc",
     "read_yolo",
     "report_localizations",
+    "train_localizer",
+    "write_coco",
+    "write_csv",
+    "write_yolo",
 ]

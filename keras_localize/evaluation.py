@@ -4,6 +4,7 @@ from typing import Unpack
 
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.localizer import LocalizeOptions, Localizer
+from keras_localize.localizer.class_names import check_known_classes
 from keras_localize.report import LocalizationReport, report_localizations
 
 __all__ = ["evaluate_localizer"]
@@ -52,27 +53,6 @@ def evaluate_localizer(
         raise ValueError(
             f"`localizer` must be a Localizer. Received: {type(localizer).__name__}"
         )
-    _check_classes(localizer, dataset)
+    check_known_classes(localizer, dataset, "dataset")
     answers = localizer.localize(dataset, batch_size, **options)
     return report_localizations(answers, dataset, worst=worst)
-
-
-def _check_classes(localizer: Localizer, dataset: LocalizationDataset) -> None:
-    if localizer.num_classes is None:
-        return
-    if localizer.class_names is None:
-        count = max(localizer.num_classes, 2)
-        if len(dataset.class_names) > count:
-            raise ValueError(
-                f"`dataset` must have the localizer's {count} classes. Received: a "
-                f"dataset with {len(dataset.class_names)} classes"
-            )
-        return
-    used = {dataset.class_names[label] for label in set(dataset.labels) if label >= 0}
-    missing = sorted(used.difference(localizer.class_names))
-    if missing:
-        raise ValueError(
-            f"`dataset` has images of {', '.join(missing)}, which the localizer does "
-            f"not know. Its classes: {', '.join(localizer.class_names)}. Received: a "
-            f"dataset with the classes {', '.join(dataset.class_names)}"
-        )

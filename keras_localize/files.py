@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["locked", "replacing"]
+__all__ = ["locked", "naming", "replacing"]
 
 
 @contextlib.contextmanager
@@ -39,7 +39,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         written, replaced = Path(folder) / "new", Path(folder) / "old"
         written.mkdir()
         replaced.mkdir()
-        yield written / path.name
+        with naming(path):
+            yield written / path.name
         # The named one goes last: it is what a reader looks for.
         for one in sorted(written.iterdir(), key=lambda one: one.name == path.name):
             target = path.with_name(one.name)
@@ -48,6 +49,32 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
             if target.is_dir() or (target.exists() and one.is_dir()):
                 os.replace(target, replaced / one.name)
             os.replace(one, target)
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Adds `path` to an OSError that names no file, as that of a full disk.
+
+    Raises:
+        OSError: of the same type and number, with `path` as its file name.
+
+    Example:
+
+    >>> import errno
+    >>> from keras_localize.files import naming
+    >>> try:
+    ...     with naming("cache.raw"):
+    ...         raise OSError(errno.ENOSPC, "No space left on device")
+    ... except OSError as error:
+    ...     print(error)
+    [Errno 28] No space left on device: 'cache.raw'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_localize import figures
 from keras_localize.arrays import to_numpy
-from keras_localize.boxes import convert, iou
+from keras_localize.boxes import area, convert, iou
 from keras_localize.checks import check_non_negative_int
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.localizer import Localization
@@ -24,11 +24,12 @@ __all__ = [
 ]
 
 _OF_BOXES = ("mean_iou", "iou_50", "iou_75", "max_box_acc", "top1_localization")
-_OF_SOME_MODELS = ("label_accuracy", "quality_error", "coverage")
+_OF_SOME_MODELS = ("label_accuracy", "quality_error", "coverage", "outer_growth")
 _PRINTED = (
     *("mean_iou", "iou_50", "iou_75", "max_box_acc"),
     *("label_accuracy", "top1_localization", "quality_error", "quality_correlation"),
-    *("presence_auroc", "presence_fpr95", "coverage"),
+    *("quality_bin_error", "presence_auroc", "presence_fpr95"),
+    *("coverage", "outer_growth"),
 )
 
 
@@ -65,11 +66,11 @@ class ClassReport:
 class LocalizationReport(Presented):
     """The figures of a dataset; `print` shows them as a table.
 
-    All figures lie in [0, 1], but for the correlation. Those of boxes count the images
-    that have one, and are NaN where none has. Those of labels count the images that
-    have one. Those that the model does not predict are `None`. An object that was
-    declared absent counts as IoU 0 and as a wrong label. Skipped images count in
-    `skipped` alone.
+    All figures lie in [0, 1], but for the correlation and the growth. Those of boxes
+    count the images that have one, and are NaN where none has. Those of labels count
+    the images that have one. Those that the model does not predict are `None`. An
+    object that was declared absent counts as IoU 0 and as a wrong label. Skipped
+    images count in `skipped` alone.
 
     Attributes:
         images: number of images that have an answer.
@@ -85,12 +86,16 @@ class LocalizationReport(Presented):
         top1_localization: share of boxes with the label right and an IoU of at least
             0.5; without labels, `iou_50`.
         quality_error: mean of |quality - IoU|.
+        quality_bin_error: mean of |mean quality - mean IoU| over ten groups of images
+            of similar quality (calibration error, arXiv 2405.20459).
         quality_correlation: correlation of quality and IoU.
         presence_auroc: area under the ROC curve of the presence: the probability
             that it is higher for an image with an object than for one without.
         presence_fpr95: share of the images without an object whose presence is at
             least that which 95% of the images with one reach.
         coverage: share of the true boxes that lie inside their `outer_box`.
+        outer_growth: mean of the area of `outer_box` divided by that of `box`, over the
+            images with a true box.
         per_class: class name -> `ClassReport`.
         confusion: true class name -> predicted class name -> number of images.
         worst: `(name, IoU)` of the images with the lowest IoU, lowest first.
@@ -110,10 +115,12 @@ class LocalizationReport(Presented):
     label_accuracy: float | None
     top1_localization: float
     quality_error: float | None
+    quality_bin_error: float | None
     quality_correlation: float | None
     presence_auroc: float | None
     presence_fpr95: float | None
     coverage: float | None
+    outer_growth: float | None
     per_class: dict[str, ClassReport]
     confusion: dict[str, dict[str, int]]
     worst: list[tuple[str, float]]
@@ -122,6 +129,22 @@ class LocalizationReport(Presented):
     dataset: LocalizationDataset | None = dataclasses.field(
         default=None, repr=False, compare=False
     )
+
+    def reliability(self, bins: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean quality, mean IoU and number of images, of groups of similar quality.
+
+        Args:
+            bins: how many groups of equal size.
+        """
+        return figures.reliability(*self._quality_and_iou(), bins)
+
+    def risk_coverage(self) -> tuple[np.ndarray, np.ndarray]:
+        """(share of images kept, their mean IoU), the most trusted images first."""
+        return figures.risk_coverage(*self._quality_and_iou())
+
+    def _quality_and_iou(self) -> tuple[np.ndarray, np.ndarray]:
+        quality = _floats([row.answer for row in self.per_image], "quality")
+        return quality, np.array([row.iou for row in self.per_image])
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as numbers, text, lists and dicts, as JSON takes them."""
@@ -221,6 +244,7 @@ def report_localizations(
         **{name: means[name] for name in _OF_BOXES},
         **{name: _or_none(means[name]) for name in _OF_SOME_MODELS},
         **_presence(answers, absent),
+        quality_bin_error=_bin_error(_floats(answers, "quality"), iou_values),
         quality_correlation=_or_none(
             figures.correlation(_floats(answers, "quality"), iou_values)
         ),
@@ -254,11 +278,13 @@ def _columns(
     low = (outer[:, :2] <= true[:, :2] + 5e-3).all(axis=1)
     high = (outer[:, 2:] >= true[:, 2:] - 5e-3).all(axis=1)
     counts = boxed & ~np.isnan(outer).any(axis=1)
+    growth = to_numpy(area(outer)) / np.maximum(to_numpy(area(predicted)), 1.0)
     return figures.columns(
         iou=np.where(boxed, overlap.astype("float64"), np.nan),
         right=_right(answers, truth),
         quality=_floats(answers, "quality"),
         covered=np.where(counts, low & high, np.nan),
+        growth=np.where(counts, growth, np.nan),
     )
 
 
@@ -299,6 +325,13 @@ def _presence(answers: list[Localization], absent: np.ndarray) -> dict[str, Any]
         "presence_auroc": figures.auroc(positive, negative),
         "presence_fpr95": figures.fpr95(positive, negative),
     }
+
+
+def _bin_error(quality: np.ndarray, iou_values: np.ndarray) -> float | None:
+    promised, reached, counts = figures.reliability(quality, iou_values)
+    if not len(counts):
+        return None
+    return float(np.average(np.abs(promised - reached), weights=counts))
 
 
 def _report_class(columns: dict[str, np.ndarray], members: np.ndarray) -> ClassReport:

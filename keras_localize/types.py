@@ -1,6 +1,7 @@
 """Types that the annotations of the whole package share."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from os import PathLike
 from typing import IO, Any, Literal, TypeAlias
 
@@ -15,6 +16,7 @@ __all__ = [
     "ImageSize",
     "ImageSource",
     "Path",
+    "Region",
     "Tensor",
 ]
 
@@ -39,7 +41,40 @@ DataFormat: TypeAlias = Literal["channels_last", "channels_first"]
 ImageSize: TypeAlias = tuple[int, int] | Sequence[int] | np.ndarray | Tensor
 
 Path: TypeAlias = str | PathLike[str]
-# One image: a path, encoded bytes, an open binary file, a PIL image, or pixels.
-ImageSource: TypeAlias = (
+_WholeImage: TypeAlias = (
     Path | bytes | bytearray | memoryview | IO[bytes] | Image.Image | np.ndarray
 )
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of an image as an image of its own.
+
+    The image is decoded, and the rectangle cut out of it, only when it is read:
+    thousands of regions need no memory and no files.
+
+    Attributes:
+        source: the whole image: a path, encoded bytes, an open binary file, a PIL
+            image, or pixels.
+        box: (x0, y0, x1, y1), integers, in pixels of the upright image. What lies
+            beyond the image is black.
+
+    Example:
+
+    >>> from keras_localize import images
+    >>> image = np.arange(12, dtype="uint8").reshape(3, 4)
+    >>> images.load(images.Region(image, (1, 0, 3, 2)))[..., 0].tolist()
+    [[1, 2], [5, 6]]
+    """
+
+    source: _WholeImage
+    box: tuple[int, int, int, int]
+
+    def __str__(self) -> str:
+        name = self.source if isinstance(self.source, str) else "an image"
+        return f"{name}[{', '.join(map(str, self.box))}]"
+
+
+# One image: a path, encoded bytes, an open binary file, a PIL image, pixels, or a
+# rectangle of one of these.
+ImageSource: TypeAlias = _WholeImage | Region

@@ -14,7 +14,7 @@ ROOT = PACKAGE.parent
 SCRIPTS = sorted(
     path
     for folder in ("examples", "benchmarks")
-    for path in Path(__file__).parents[1].joinpath(folder).glob("*.py")
+    for path in Path(__file__).parents[1].joinpath(folder).rglob("*.py")
 )
 MAX_LINES = 400
 

@@ -83,7 +83,7 @@ def test_a_narrower_level_lies_inside():
 def test_columns_row_by_row(rows):
     iou, right = (np.array(column, "float64") for column in zip(*rows))
     quality, covered = np.full(len(rows), 0.5), np.full(len(rows), np.nan)
-    columns = figures.columns(iou, right, quality, covered)
+    columns = figures.columns(iou, right, quality, covered, covered)
     for i, (overlap, correct) in enumerate(rows):
         row = {name: column[i] for name, column in columns.items()}
         if np.isnan(overlap):
@@ -109,3 +109,32 @@ def test_correlation():
     assert figures.correlation(a, -b) == pytest.approx(-1)
     assert np.isnan(figures.correlation(a, np.ones(5)))
     assert np.isnan(figures.correlation(a[:1], b[:1]))
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1),
+    st.integers(1, 12),
+)
+def test_reliability_groups_all_images(rows, bins):
+    quality, iou = (np.array(column) for column in zip(*rows))
+    promised, reached, counts = figures.reliability(quality, iou, bins)
+    assert len(counts) == min(bins, len(rows)) and np.ptp(counts) <= 1
+    assert counts.sum() == len(rows)
+    assert (np.diff(promised) >= -1e-12).all()
+    for means, values in ((promised, quality), (reached, iou)):
+        assert np.average(means, weights=counts) == pytest.approx(values.mean())
+
+
+def test_reliability_by_hand():
+    quality, iou = np.array([0.9, 0.1, np.nan, 0.3, 0.7]), np.array([1, 0, 1, 0.4, 0.6])
+    promised, reached, counts = figures.reliability(quality, iou, 2)
+    assert promised == pytest.approx([0.2, 0.8]) and counts.tolist() == [2, 2]
+    assert reached == pytest.approx([0.2, 0.8])
+    assert len(figures.reliability(quality * np.nan, iou)[0]) == 0
+
+
+def test_risk_coverage_by_hand():
+    quality, iou = np.array([0.2, 0.9, 0.5, np.nan]), np.array([0.3, 0.8, 0.7, 0.1])
+    share, mean = figures.risk_coverage(quality, iou)
+    assert share == pytest.approx([1 / 3, 2 / 3, 1])
+    assert mean == pytest.approx([0.8, 0.75, 0.6])

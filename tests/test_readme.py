@@ -191,6 +191,17 @@ def test_losses_page(reader_folder):
     assert history.history["loss"][0] > 0
 
 
+@pytest.mark.filterwarnings("ignore:The outer box is the whole image", "ignore:Only")
+def test_trust_page(reader_folder, capsys):
+    names = run("docs/trust.md")
+    assert names["train"].summary().negatives > 0
+    assert names["answer"].outer_box is not None or names["answer"].box is None
+    assert names["report"].coverage in (None, 1.0)  # the whole image
+    loaded = keras.models.load_model(reader_folder / "localizer.keras")
+    assert loaded.calibrations == names["localizer"].calibrations
+    assert "look below a quality of" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if code_of(page) and page not in TESTED]
 )

@@ -210,3 +210,18 @@ def test_bad_arguments():
         report_localizations([], dataset([0])[:0])
     with pytest.raises(ValueError, match="worst=-1"):
         report_localizations([answer()], dataset([0]), worst=-1)
+
+
+def test_growth_of_the_outer_box():
+    """Boxes of 20 x 20 and 10 x 20; the second outer box cuts the true one."""
+    data = dataset([0, 0, 0, -1], weights=[1, 1, 1, 0])
+    answers = [
+        answer(width=20, outer_box=(0.0, 0.0, 30.0, 20.0)),
+        answer(width=10, outer_box=(0.0, 0.0, 15.0, 20.0)),
+        answer(width=10),
+        answer(outer_box=(0.0, 0.0, 40.0, 20.0)),
+    ]
+    report = report_localizations(answers, data)
+    assert report.outer_growth == pytest.approx(1.5)
+    assert report.coverage == 0.5
+    assert report_localizations(answers[2:], data[2:]).outer_growth is None

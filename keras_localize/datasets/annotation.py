@@ -53,6 +53,13 @@ class Annotation:
     notes: list[str] = field(default_factory=list)
     complete: bool = True
 
+    @property
+    def states_its_size(self) -> bool:
+        """Whether `size` is one that an image can have."""
+        return self.size is not None and all(
+            side >= 1 and side % 1 == 0 for side in self.size
+        )
+
 
 def hull(points: Iterable[Sequence[float]]) -> Corners:
     """The smallest box that holds all points (x, y); there must be one."""

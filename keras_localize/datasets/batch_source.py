@@ -54,10 +54,11 @@ class BatchSource(Records):
                 multiplies the label weights. (Keras refuses `class_weight` for
                 models with two outputs.)
             seed: order and draws are functions of (seed, epoch, index), the same on
-                any number of threads; the epoch is how often the dataset has been
-                iterated before. Keras's layers draw once per batch, from the first
-                index of it; their own `seed` is not used. None: taken from
-                `keras.utils.set_random_seed`.
+                any number of threads. In `Localizer.fit`, and with the callback
+                `EpochOrder`, the epoch is that of the training run; else it is how
+                often the dataset has been iterated before. Keras's layers draw once
+                per batch, from the first index of it; their own `seed` is not used.
+                None: taken from `keras.utils.set_random_seed`.
             drop_remainder: leaves out a last batch that is smaller than the others.
             targets: which of "label", "box" and "presence" the batches have. None:
                 label and box, and presence where images hold no object. One name as
@@ -67,12 +68,13 @@ class BatchSource(Records):
         Returns:
             A `tf.data.Dataset` of `(images, targets, weights)`, the latter two dicts
             of the same names. It has the attribute `class_names`, which
-            `Localizer.fit` and `evaluate` compare with the model's. Images are
-            (B, size, size, 3) RGB in [0, 255], uint8, or float32 with `augment`.
-            `"label"`: (B,) int32, 0 where there is no object; `"box"`: (B, 4) float32
-            `rel_xyxy` of the square, zeros where there is none; `"presence"`: (B, 1)
-            float32, 1 or 0. The weights are (B,) float32: of label and box 0 where
-            there is none, of presence 1.
+            `Localizer.fit` and `evaluate` compare with the model's, and the method
+            `set_epoch(epoch)`, which `EpochOrder` calls. Images are (B, size, size, 3)
+            RGB in [0, 255], uint8, or float32 with `augment`. `"label"`: (B,) int32, 0
+            where there is no object; `"box"`: (B, 4) float32 `rel_xyxy` of the square,
+            zeros where there is none; `"presence"`: (B, 1) float32, 1 or 0. The
+            weights are (B,) float32: of label and box 0 where there is none, of
+            presence 1.
 
         Raises:
             ValueError: for a bad argument.
@@ -123,7 +125,8 @@ class BatchSource(Records):
 
         The same arguments and the same numbers without TensorFlow's pipeline, for
         the JAX and torch backends. The epoch that order and draws depend on moves on
-        with `on_epoch_end`, which `fit` calls. In `fit` the order is that of
+        with `on_epoch_end`, which `fit` calls; `set_epoch(epoch)` sets it, as
+        `Localizer.fit` and the callback `EpochOrder` do. In `fit` the order is that of
         `shuffle` here; `fit`'s own `shuffle` changes nothing.
 
         Args:

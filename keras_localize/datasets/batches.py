@@ -16,7 +16,7 @@ from keras_localize.checks import check_choice, check_positive_int, check_seed
 from keras_localize.datasets.augmentation import Augmentation
 from keras_localize.datasets.class_weights import ClassWeight, label_weights
 from keras_localize.datasets.squares import Squares, square_boxes
-from keras_localize.types import Path
+from keras_localize.types import Path, Region
 
 Target: TypeAlias = Literal["label", "box", "presence"]
 Targets: TypeAlias = Target | Sequence[Target] | None
@@ -27,7 +27,7 @@ class Records:
     """The attributes of a dataset that batches are made of.
 
     Attributes:
-        images: N paths or arrays.
+        images: N paths, arrays or regions.
         boxes: (N, 4) float32 `rel_xyxy` of the image.
         labels: (N,) int32; -1 where the image holds no object.
         class_names: the classes in the order of their ids.
@@ -36,7 +36,7 @@ class Records:
         presence: (N,) float32; 0 where the image holds no object.
     """
 
-    images: list[str | np.ndarray]
+    images: list[str | np.ndarray | Region]
     boxes: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
@@ -78,7 +78,7 @@ class Batches:
                 f"batch_size={batch_size} for {self.count} images"
             )
         self._last_order = -1, np.arange(0)
-        self.squares = Squares(dataset.images, self.size, cache)
+        self.squares = Squares(dataset.images, self.size, cache, dataset.image_sizes)
         boxes = square_boxes(dataset.boxes, dataset.image_sizes, self.size)
         boxes[dataset.weights == 0] = 0
         self.values = {

@@ -13,6 +13,7 @@ from keras_localize.datasets.annotation import (
     hull,
 )
 from keras_localize.datasets.class_names import ClassNames
+from keras_localize.datasets.coco_columns import coco_columns, ids
 from keras_localize.datasets.coco_json import (
     Entry,
     Id,
@@ -34,6 +35,7 @@ from keras_localize.datasets.policy import (
     Policy,
     WithoutBox,
 )
+from keras_localize.datasets.simple_records import simple_records
 
 _CROWD = "crowd or ignored region left out"
 
@@ -64,9 +66,13 @@ def read_coco(
         class_names: the classes in the order of their ids; another category is an
             error. As in `read_voc`. None: the categories in the order of their ids
             in the file, used or not.
-        without_box, multiple, on_error, outside, pixels, verify: as in `read_voc`. An
-            image without an annotation has no object; one with crowd regions alone is
-            left out. A file that is not COCO's JSON at all is always an error.
+        without_box, multiple, on_error, outside, pixels: as in `read_voc`. An image
+            without an annotation has no object; one with crowd regions alone is left
+            out. A file that is not COCO's JSON at all is always an error.
+        verify: decode every image once now, so that a damaged one is found here. False
+            opens no image whose width and height the file states (with
+            `pixels="raw"` it reads the headers): millions of records are read in
+            seconds, and an image of another shape is an error when it is decoded.
 
     Returns:
         A `LocalizationDataset`.
@@ -94,13 +100,15 @@ def read_coco(
     Reference:
         [COCO data format](https://cocodataset.org/#format-data)
     """
-    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    policy = Policy(
+        without_box, multiple, on_error, outside, pixels, verify, stated_sizes=True
+    )
     folder = ImageFolder(images_dir)
     path = Path(json_path)
     content = read_coco_json(path)
     images = entries(content, "images", path)
     annotations = entries(content, "annotations", path)
-    used = (as_id(annotation.get("category_id")) for annotation in annotations)
+    used = ids(annotations, "category_id")
     categories, roots = read_categories(content, used, path)
     if class_names is None:
         class_names = list(dict.fromkeys(categories.values()))
@@ -108,11 +116,14 @@ def read_coco(
     for name in roots:
         collector.note(name, "root category, no class")
 
-    uses = Counter(as_id(image.get("id")) for image in images)
+    simple = _keep_simple(collector, folder, images, annotations, categories)
+    keys = ids(images, "id")
+    uses = Counter(keys)
     by_image: dict[Id, list[tuple[str, Entry]]] = {}
-    for position, annotation in enumerate(annotations):
-        place = f"annotations[{position}]"
-        key = as_id(annotation.get("image_id"))
+    for position, key in enumerate(ids(annotations, "image_id")):
+        if key in simple:
+            continue
+        annotation, place = annotations[position], f"annotations[{position}]"
         if key is not None and key in uses:
             by_image.setdefault(key, []).append((place, annotation))
             continue
@@ -123,26 +134,46 @@ def read_coco(
                 field=f"{place}.image_id",
                 received=annotation.get("image_id"),
             )
-    for position, image in enumerate(images):
-        place = f"images[{position}]"
+    for position, key in enumerate(keys):
+        if key in simple:
+            continue
+        image, place = images[position], f"images[{position}]"
         with collector.record(str(image.get("file_name", place))):
             key = _image_id(image, uses, path, place)
             notes: list[str] = []
             file = _image_file(image, folder, path, place, notes)
             objects = _objects(by_image.get(key, ()), categories, path, notes)
-            collector.keep(
-                Annotation(
-                    name=folder.name(file),
-                    path=file,
-                    source=str(path),
-                    objects=objects,
-                    size=_size(image, path, place),
-                    size_field=place,
-                    notes=list(dict.fromkeys(notes)),
-                    complete=_CROWD not in notes,
-                )
+            annotation = Annotation(
+                name=folder.name(file),
+                path=file,
+                source=str(path),
+                objects=objects,
+                size=_size(image, path, place),
+                size_field=place,
+                notes=list(dict.fromkeys(notes)),
+                complete=_CROWD not in notes,
             )
+            collector.keep(annotation, position)
     return collector.dataset(path)
+
+
+def _keep_simple(
+    collector: Collector,
+    folder: ImageFolder,
+    images: list[Entry],
+    annotations: list[Entry],
+    categories: dict[Id, str],
+) -> set[Id | None]:
+    """Keeps the images that need no decision; returns their ids."""
+    if not collector.policy.trusts_sizes:
+        return set()
+    columns = coco_columns(images, annotations, categories)
+    if columns is None:
+        return set()
+    records = simple_records(columns, folder, collector.policy, collector.class_names)
+    collector.keep_simple(records)
+    keys = ids(images, "id")
+    return {keys[position] for position in records.positions}
 
 
 def _image_id(image: Entry, uses: Counter[Id | None], path: Path, place: str) -> Id:

@@ -11,6 +11,7 @@ from keras_localize.datasets.class_names import ClassNames
 from keras_localize.datasets.collector import Collector
 from keras_localize.datasets.csv_columns import Column, check_columns, find_columns
 from keras_localize.datasets.csv_rows import BoxRows
+from keras_localize.datasets.csv_stream import ColumnRows, column_rows
 from keras_localize.datasets.csv_table import Row, Table, cell_at, read_table
 from keras_localize.datasets.csv_via import ViaRows, is_via
 from keras_localize.datasets.dataset import LocalizationDataset
@@ -24,6 +25,7 @@ from keras_localize.datasets.policy import (
     Policy,
     WithoutBox,
 )
+from keras_localize.datasets.simple_records import simple_records
 
 
 def read_csv(
@@ -104,7 +106,8 @@ def read_csv(
             determined is always an error.
         outside: `"clip"` or `"error"`.
         pixels: `"upright"` or `"raw"`.
-        verify: decode every image once now.
+        verify: decode every image once now. False opens no image whose size the
+            table states; see `read_coco`.
 
     Returns:
         A `LocalizationDataset`.
@@ -142,35 +145,47 @@ def read_csv(
         outside=outside,
         pixels=pixels,
         verify=verify,
+        stated_sizes=True,
     )
     if bounding_box_format is not None:
         check_format(bounding_box_format)
     given = check_columns(columns)
     folder = ImageFolder(images_dir)
-    table = read_table(Path(csv_path))
-    reader = _row_reader(table, given, bounding_box_format)
+    path = Path(csv_path)
     collector = Collector(policy, class_names)
+    reader: BoxRows | ViaRows | ColumnRows | None = None
+    positions: dict[str, int] = {}
+    if policy.trusts_sizes:
+        reader = column_rows(path, given, bounding_box_format)
+    if reader is None:
+        reader = _row_reader(read_table(path), given, bounding_box_format)
+    else:
+        columns = reader.columns
+        simple = simple_records(columns, folder, policy, collector.class_names)
+        collector.keep_simple(simple)
+        reader.leave_out(simple.positions)
+        if len(simple.names) < len(columns.names):
+            positions = {name: place for place, name in enumerate(columns.names)}
     for name, rows in _by_image(reader).items():
         with collector.record(name):
             line, cells = rows[0]
             stated = image_name(cell_at(cells, reader.image))
             place = f"line {line}: {reader.image_name}"
             notes: list[str] = []
-            file = folder.find(stated, table.path, place, notes)
+            file = folder.find(stated, path, place, notes)
             objects, of_objects = zip(*(reader.object(*row) for row in rows))
             notes += dict.fromkeys(note for note in of_objects if note is not None)
-            collector.keep(
-                Annotation(
-                    name=folder.name(file),
-                    path=file,
-                    source=str(table.path),
-                    objects=[each for each in objects if each is not None],
-                    size=reader.size(line, cells),
-                    size_field=f"line {line}",
-                    notes=notes,
-                )
+            annotation = Annotation(
+                name=folder.name(file),
+                path=file,
+                source=str(path),
+                objects=[each for each in objects if each is not None],
+                size=reader.size(line, cells),
+                size_field=f"line {line}",
+                notes=notes,
             )
-    return collector.dataset(table.path)
+            collector.keep(annotation, positions.get(name))
+    return collector.dataset(path)
 
 
 def _row_reader(
@@ -194,7 +209,7 @@ def _row_reader(
     return ViaRows(table, None if attribute is None else str(attribute))
 
 
-def _by_image(reader: BoxRows | ViaRows) -> dict[str, list[Row]]:
+def _by_image(reader: BoxRows | ViaRows | ColumnRows) -> dict[str, list[Row]]:
     """The rows of each image; a row without a name stands alone."""
     groups: dict[str, list[Row]] = {}
     for line, cells in reader.rows:

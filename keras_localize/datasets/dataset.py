@@ -3,25 +3,24 @@
 import difflib
 import functools
 import itertools
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from keras_localize import types
+from keras_localize.checks import check_positive_int
 from keras_localize.datasets import validation
 from keras_localize.datasets.batch_source import BatchSource
 from keras_localize.datasets.class_names import composed, ordered_names
-from keras_localize.datasets.errors import AnnotationError, UnknownNameError
+from keras_localize.datasets.errors import UnknownNameError
 from keras_localize.datasets.joining import distinct_names, relabeled, united
 from keras_localize.datasets.overview import overview
 from keras_localize.datasets.record import Record
+from keras_localize.datasets.saved_json import read_saved, write_arguments
 from keras_localize.datasets.splitting import stratified
 from keras_localize.datasets.summary import Reasons, Summary, as_reasons, joined_reasons
-from keras_localize.files import replacing
 from keras_localize.types import ArrayLike
 
 
@@ -33,7 +32,8 @@ class LocalizationDataset(BatchSource):
     decoded before a batch is asked for.
 
     Args:
-        images: N paths, or N arrays of shape (height, width, 3), uint8, RGB.
+        images: N paths, arrays of shape (height, width, 3), uint8, RGB, or
+            `keras_localize.images.Region`s of these.
         boxes: (N, 4) `rel_xyxy`: fractions of the *upright* image's sides, in
             [0, 1], `x0 < x1` and `y0 < y1`. Zeros where the weight is 0.
         labels: N class ids, from 0; -1 for an image that holds no object.
@@ -74,7 +74,7 @@ class LocalizationDataset(BatchSource):
 
     def __init__(
         self,
-        images: Iterable[types.Path | np.ndarray],
+        images: Iterable[types.Path | np.ndarray | types.Region],
         boxes: ArrayLike,
         labels: ArrayLike,
         class_names: Iterable[str] | Mapping[int, str],
@@ -305,6 +305,37 @@ class LocalizationDataset(BatchSource):
         share = stratified(groups, self.names, fraction, seed)
         return self[~share], self[share]
 
+    def shard(
+        self, index: int, count: int, drop_remainder: bool = False
+    ) -> "LocalizationDataset":
+        """The share of one process of several: every `count`-th record from `index`.
+
+        Args:
+            index: the number of the process, from 0.
+            count: how many processes there are.
+            drop_remainder: leaves out the last records so that all shares have the
+                same length, and with it the same number of batches: processes that
+                train together wait for each other at every batch.
+
+        Raises:
+            ValueError: for an index outside [0, count), or a count below 1.
+
+        Example:
+
+        >>> from keras_localize.datasets import make_synthetic
+        >>> dataset = make_synthetic(7)
+        >>> [len(dataset.shard(index, 2)) for index in range(2)]
+        [4, 3]
+        """
+        check_positive_int(count, "count")
+        if not isinstance(index, (int, np.integer)) or not 0 <= index < count:
+            raise ValueError(
+                f"`index` must be an integer in [0, {count}), the number of a "
+                f"process. Received: index={index!r}"
+            )
+        longest = len(self) // count if drop_remainder else len(self)
+        return self[np.arange(index, len(self), count)[:longest]]
+
     def save(self, path: types.Path) -> None:
         """Writes the records as JSON: classes, boxes, labels, names, paths, sizes.
 
@@ -316,7 +347,7 @@ class LocalizationDataset(BatchSource):
             path: the JSON file, replaced if it is there.
 
         Raises:
-            ValueError: for images that are arrays in memory.
+            ValueError: for images that are arrays in memory, or regions.
             OSError: where the file cannot be written.
 
         Example:
@@ -329,15 +360,7 @@ class LocalizationDataset(BatchSource):
         >>> again.names == validation.names, again.class_names[:2]
         (True, ('disc', 'square'))
         """
-        for image, name in zip(self.images, self.names):
-            if not isinstance(image, str):
-                raise ValueError(
-                    "`images` must be paths to be saved. "
-                    f"Received: {type(image).__name__} for {name}"
-                )
-        content = json.dumps(self._arguments(), default=np.ndarray.tolist)
-        with replacing(path) as unfinished:
-            unfinished.write_text(content, encoding="utf-8")
+        write_arguments(path, self._arguments())
 
     @classmethod
     def load(cls, path: types.Path) -> "LocalizationDataset":
@@ -350,20 +373,7 @@ class LocalizationDataset(BatchSource):
             AnnotationError: a ValueError that names the file, where it is missing or
                 is not what `save` writes.
         """
-        try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
-            raise AnnotationError(path, "missing file") from error
-        except (
-            ArithmeticError,
-            AttributeError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as error:
-            raise AnnotationError(
-                path, "not a saved dataset", received=str(error)
-            ) from error
+        return read_saved(path, cls)
 
     def summary(self) -> Summary:
         """What was read, kept, skipped and decided.

@@ -14,10 +14,10 @@ from keras_localize.images.listing import IMAGE_SUFFIXES
 from keras_localize.images.orientation import is_transposed
 
 # A tool's rounding is no reason to say that a box was cut.
-_TOLERANCE = 1e-6
+TOLERANCE = 1e-6
 # Pixels: a box that ends nearer to the first corner was written in fractions, unless
 # the image has only a few pixels.
-_FRACTIONS = 1.5
+FRACTIONS = 1.5
 # Fractions: no rounding and no border explains a coordinate beyond this.
 _PIXELS = 2
 
@@ -80,9 +80,21 @@ def decide(
             return Decision(skipped="several objects")
         if policy.multiple == "largest":
             boxed.sort(key=lambda item: -_area(item[1]))
-        notes.append(f"several objects, the {policy.multiple} one taken")
+        notes.append(several_objects(policy))
     obj, box, of_box = boxed[0]
     return Decision(obj.class_name, box, (*notes, *of_box))
+
+
+def same_shape(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    """Whether two sizes are the same but for scale and rounding."""
+    # One is a rounded multiple of the other: half a pixel off on either side.
+    off = abs(first[0] * second[1] - first[1] * second[0])
+    return off <= max(*first, *second)
+
+
+def several_objects(policy: Policy) -> str:
+    """The note on an image of whose objects one was taken."""
+    return f"several objects, the {policy.multiple} one taken"
 
 
 def _without_box(
@@ -147,16 +159,16 @@ def _in_fractions(
         height, width = annotation.size or (info.height, info.width)
         if raw and annotation.size is None and is_transposed(info.orientation):
             height, width = width, height
-        if max(x1, y1) <= _FRACTIONS < min(height, width) / 4:
+        if max(x1, y1) <= FRACTIONS < min(height, width) / 4:
             raise wrong("box within one pixel", f"pixels, not fractions, {within}")
         if max(x1 - x0, y1 - y0) < 1:
             notes.append("box smaller than a pixel")
         x0, y0, x1, y1 = x0 / width, y0 / height, x1 / width, y1 / height
     if raw:
         x0, y0, x1, y1 = turn_box((x0, y0, x1, y1), 1, 1, info.orientation)
-    if max(x0, y0) >= 1 - _TOLERANCE or min(x1, y1) <= _TOLERANCE:
+    if max(x0, y0) >= 1 - TOLERANCE or min(x1, y1) <= TOLERANCE:
         raise wrong("box outside the image")
-    if min(x0, y0) < -_TOLERANCE or max(x1, y1) > 1 + _TOLERANCE:
+    if min(x0, y0) < -TOLERANCE or max(x1, y1) > 1 + TOLERANCE:
         if policy.outside == "error":
             raise wrong("box reaches over the border")
         notes.append("box clipped to the image")
@@ -181,9 +193,7 @@ def _check_size(annotation: Annotation, info: ImageInfo, policy: Policy) -> list
         )
     if (height, width) == actual:
         return []
-    # One size is a rounded multiple of the other: half a pixel off on either side.
-    off = abs(height * actual[1] - width * actual[0])
-    if off <= max(height, width, *actual):
+    if same_shape((height, width), actual):
         return ["stated size differs from the image's, same shape"]
     hint = ""
     if turned and (height, width) == actual[::-1]:
@@ -205,7 +215,7 @@ def _unusual(annotation: Annotation, info: ImageInfo) -> Iterator[str]:
     """What is unusual about an image's file."""
     suffix = Path(annotation.path).suffix.lower()
     actual = "JPEG" if info.format == "MPO" else info.format
-    if IMAGE_SUFFIXES.get(suffix) != actual:
+    if actual and IMAGE_SUFFIXES.get(suffix) != actual:
         yield f"{actual} named {suffix or 'without a suffix'}"
     if info.mode in ("RGBA", "LA", "PA"):
         yield "transparent, put on black"

@@ -21,6 +21,7 @@ from typing import IO, cast
 
 from keras_localize.datasets.annotation_files import leaves_folder
 from keras_localize.datasets.progress import Progress
+from keras_localize.files import locked
 
 _CHUNK = 2**18
 _UNPACKING = ".unpacking-"
@@ -38,7 +39,7 @@ class Archive:
         url: where it is.
         checksum: `"sha256:..."` or `"md5:..."`.
         folder: the folder that it holds and that is wanted.
-        max_bytes: more than this unpacked is refused.
+        max_bytes: more than this, downloaded or unpacked, is refused.
     """
 
     url: str
@@ -56,7 +57,7 @@ def provide(archives: Iterable[Archive], root: Path) -> None:
     """Downloads and unpacks what is missing of the archives' folders in `root`.
 
     What is there already is not downloaded again. An interrupted download continues
-    where it stopped.
+    where it stopped. Of several processes one downloads and the others wait.
 
     Raises:
         DownloadError: nothing was changed but the part that was downloaded so far.
@@ -66,10 +67,10 @@ def provide(archives: Iterable[Archive], root: Path) -> None:
             continue
         try:
             root.mkdir(parents=True, exist_ok=True)
-            _sweep(root)
-            path = fetch(archive.url, archive.checksum, root)
-            unpack(path, root, archive.folder, archive.max_bytes)
-            path.unlink()
+            with locked(_lock_of(root)):
+                # Another process may have had the lock, and done it.
+                if not (root / archive.folder).is_dir():
+                    _provide(archive, root)
         except DownloadError:
             raise
         except OSError as error:
@@ -78,7 +79,7 @@ def provide(archives: Iterable[Archive], root: Path) -> None:
             ) from error
 
 
-def fetch(url: str, checksum: str, folder: Path) -> Path:
+def fetch(url: str, checksum: str, folder: Path, max_bytes: int = 4 * 10**9) -> Path:
     """Downloads a file with a progress bar and checks it.
 
     Args:
@@ -86,6 +87,7 @@ def fetch(url: str, checksum: str, folder: Path) -> Path:
         checksum: `"sha256:..."` or `"md5:..."`.
         folder: where the file goes, under the last part of the URL's path. Until
             it is whole and checked it is called `*.part`.
+        max_bytes: a larger file, or one without end, is refused and removed.
 
     Returns:
         The file's path.
@@ -100,7 +102,7 @@ def fetch(url: str, checksum: str, folder: Path) -> Path:
         return path
     part = path.with_name(path.name + ".part")
     try:
-        _receive(url, part)
+        _receive(url, part, max_bytes)
     except (http.client.HTTPException, OSError) as error:  # URLError is an OSError
         if isinstance(error, DownloadError):
             raise
@@ -156,6 +158,19 @@ def unpack(
 # --- helpers ---
 
 
+def _provide(archive: Archive, root: Path) -> None:
+    _sweep(root)
+    path = fetch(archive.url, archive.checksum, root, archive.max_bytes)
+    unpack(path, root, archive.folder, archive.max_bytes)
+    path.unlink()
+
+
+def _lock_of(root: Path) -> Path:
+    """A lock file that is not in `root`, where nothing but the data is left."""
+    key = hashlib.sha256(f"{Path.home()}\0{root.resolve()}".encode()).hexdigest()
+    return Path(tempfile.gettempdir()) / f"keras_localize-{key[:32]}.lock"
+
+
 def _sweep(root: Path) -> None:
     """Removes what a killed run left half unpacked, but no other run's work."""
     for stale in root.glob(f"{_UNPACKING}*"):
@@ -163,7 +178,7 @@ def _sweep(root: Path) -> None:
             shutil.rmtree(stale, ignore_errors=True)
 
 
-def _receive(url: str, part: Path) -> None:
+def _receive(url: str, part: Path, max_bytes: int) -> None:
     """Appends to `part` what is missing of it."""
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "keras-localize"})
@@ -183,6 +198,8 @@ def _receive(url: str, part: Path) -> None:
             start = 0
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdigit() else None
+        if total is not None:
+            _check_length(total, url, part, max_bytes)
         label = f"downloading {PurePosixPath(url).name}"
         with (
             open(part, "ab" if resumed else "wb") as file,
@@ -190,13 +207,23 @@ def _receive(url: str, part: Path) -> None:
         ):
             progress.update(start)
             while chunk := response.read(_CHUNK):
-                file.write(chunk)
                 progress.update(len(chunk))
+                # Before it is written: a body without end would fill the disk.
+                _check_length(int(progress.done), url, part, max_bytes)
+                file.write(chunk)
         if total is not None and progress.done < total:
             raise DownloadError(
                 f"{url} broke off after {progress.done} of {total} bytes; "
                 "the next run continues from there"
             )
+
+
+def _check_length(length: int, url: str, part: Path, max_bytes: int) -> None:
+    if length > max_bytes:
+        part.unlink(missing_ok=True)
+        raise DownloadError(
+            f"{url} was refused: more than the {max_bytes} bytes that it may have"
+        )
 
 
 def _digest(path: Path, algorithm: str) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_localize.types import Region
+
 
 def united(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
     """The class names of both, those of the first first."""
@@ -40,8 +42,8 @@ def relabeled(
 
 
 def distinct_names(
-    first: tuple[Sequence[str], Sequence[str | np.ndarray]],
-    second: tuple[Sequence[str], Sequence[str | np.ndarray]],
+    first: tuple[Sequence[str], Sequence[str | np.ndarray | Region]],
+    second: tuple[Sequence[str], Sequence[str | np.ndarray | Region]],
 ) -> tuple[list[str], list[str]]:
     """Names for the records of two datasets, different from each other.
 
@@ -55,7 +57,7 @@ def distinct_names(
     common = set(first[0]) & set(second[0])
     taken = set(first[0]) ^ set(second[0])
 
-    def distinct(name: str, image: str | np.ndarray) -> str:
+    def distinct(name: str, image: str | np.ndarray | Region) -> str:
         if name not in common:
             return name
         stem = candidate = _in_folder(name, image)
@@ -69,7 +71,7 @@ def distinct_names(
     return list(map(distinct, *first)), list(map(distinct, *second))
 
 
-def _in_folder(name: str, image: str | np.ndarray) -> str:
+def _in_folder(name: str, image: str | np.ndarray | Region) -> str:
     """`folder/name`, where `folder` is the one that holds the named path."""
     if not isinstance(image, str) or name == image:
         return name

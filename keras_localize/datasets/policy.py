@@ -24,7 +24,8 @@ _CHOICES = {
 class Policy:
     """The arguments that all readers share; `read_voc` describes them.
 
-    `skip_unreadable` leaves damaged images out even where `on_error="raise"`.
+    `skip_unreadable` leaves damaged images out even where `on_error="raise"`. With
+    `stated_sizes` and without `verify`, an image whose size is stated is not opened.
 
     Raises:
         ValueError: for a value that is none of an argument's choices.
@@ -37,6 +38,13 @@ class Policy:
     pixels: Pixels = "upright"
     verify: bool = True
     skip_unreadable: bool = False
+    stated_sizes: bool = False
+
+    @property
+    def trusts_sizes(self) -> bool:
+        """Whether an image whose size is stated is not opened."""
+        # What is stated of stored pixels says nothing of how they are turned.
+        return self.stated_sizes and not self.verify and self.pixels == "upright"
 
     def __post_init__(self) -> None:
         for argument, choices in _CHOICES.items():

@@ -1,6 +1,8 @@
 """Batches as a `keras.utils.PyDataset` that reads ahead by itself."""
 
 import itertools
+import multiprocessing
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -81,6 +83,11 @@ class BatchDataset(keras.utils.PyDataset):
         """
         return self.batches.fingerprint(self.epoch)
 
+    def set_epoch(self, epoch: int) -> None:
+        """Says the epoch whose order and draws come next; see `EpochOrder`."""
+        self._stop()
+        self.epoch = epoch
+
     def on_epoch_begin(self) -> None:
         """Starts an epoch of Keras's loops."""
         self._stop()
@@ -148,6 +155,15 @@ _batches: Batches
 def _remember(batches: Batches) -> None:
     global _batches
     _batches = batches
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _read(epoch: int, number: int) -> Batch:

@@ -4,13 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_localize.types import Region
+
 
 @dataclass(frozen=True)
 class Record:
     """One image of a dataset.
 
     Attributes:
-        image: path of the file, or the uint8 array (height, width, 3).
+        image: path of the file, the uint8 array (height, width, 3), or a `Region` of
+            one of these.
         box: float32 array (4,), `rel_xyxy` relative to the upright image; zeros where
             there is none.
         label: class id; -1 where the image holds no object.
@@ -21,7 +24,7 @@ class Record:
         presence: 1.0, or 0.0 for an image that holds no object.
     """
 
-    image: str | np.ndarray
+    image: str | np.ndarray | Region
     box: np.ndarray
     label: int
     class_name: str | None

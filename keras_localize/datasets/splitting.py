@@ -29,9 +29,8 @@ def stratified(
         raise ValueError(
             f"`fraction` must lie between 0 and 1. Received: fraction={fraction!r}"
         )
-    hash_keys = np.array(
-        [hashlib.sha256(f"{seed}\0{name}".encode()).hexdigest() for name in names]
-    )
+    digests = (hashlib.sha256(f"{seed}\0{name}".encode()).digest() for name in names)
+    hash_keys = np.fromiter(digests, "S32", len(names))
     present, counts = np.unique(labels, return_counts=True)
     chosen = np.zeros(len(names), bool)
     for label, take in zip(present, _shares(counts, fraction)):

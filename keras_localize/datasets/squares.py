@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import threading
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,8 +12,10 @@ import numpy as np
 from keras_localize import types
 from keras_localize.arrays import digest_array
 from keras_localize.boxes.square import fit
-from keras_localize.images import fast_jpeg, letterbox
-from keras_localize.types import ArrayLike
+from keras_localize.datasets.decisions import same_shape
+from keras_localize.files import naming
+from keras_localize.images import ImageError, fast_jpeg, letterbox
+from keras_localize.types import ArrayLike, Region
 
 
 def square_boxes(boxes: ArrayLike, image_sizes: ArrayLike, size: int) -> np.ndarray:
@@ -39,20 +41,25 @@ class Squares:
     """The letterboxed images of a dataset as uint8, by index.
 
     Args:
-        images: paths or uint8 arrays.
+        images: paths, uint8 arrays, or regions of these.
         size: side of the square in pixels.
         cache: None; `"memory"`: squares are kept after their first decoding; or a
             folder: they are kept there, in one file per set of images and size,
-            which the next run finds and, if it was interrupted, completes.
+            which the next run finds and, if it was interrupted, completes. Several
+            processes may use it at once; a complete file is only read.
+        image_sizes: (N, 2) the (height, width) that the boxes are relative to. An
+            image of another shape is an ImageError. None: not compared.
     """
 
     def __init__(
         self,
-        images: Sequence[str | np.ndarray],
+        images: Sequence[str | np.ndarray | Region],
         size: int,
         cache: types.Path | None = None,
+        image_sizes: np.ndarray | None = None,
     ):
         self.images = images
+        self.image_sizes = image_sizes
         self.size = size
         self._store: _Store | None
         if cache is None:
@@ -78,11 +85,23 @@ class Squares:
         if self._store is not None:
             missing = self._store.read(indices, squares)
         for position in missing:
-            image = self.images[indices[position]]
-            letterbox(image, self.size, out=squares[position])
+            self._letterbox(int(indices[position]), squares[position])
         if self._store is not None and len(missing):
             self._store.write(indices, squares, missing)
         return squares
+
+    def _letterbox(self, index: int, out: np.ndarray) -> None:
+        image = self.images[index]
+        _, size = letterbox(image, self.size, out=out)
+        if self.image_sizes is None:
+            return
+        height, width = self.image_sizes[index].tolist()
+        if not same_shape(size, (height, width)):
+            raise ImageError(
+                image,
+                "size differs from the stated one",
+                f"{size[1]} x {size[0]} (width x height), stated {width} x {height}",
+            )
 
 
 class _Store(Protocol):
@@ -121,55 +140,66 @@ class _Memory:
 
 
 class _Folder:
-    """One file: a square per record, and behind it a byte that says it is there.
+    """One file: a square per record, each with its checksum behind it.
+
+    A row without the right checksum was never written, was cut off, or is damaged: it
+    is decoded, and written, again. A row is written in one piece, and every process
+    that writes it writes the same bytes: there is no order to keep and no lock.
 
     Plain reads and writes, not a memory map: on a full disk a write raises an error,
     where a memory map would end the process.
     """
 
     def __init__(self, folder: Path, key: str, size: int):
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{key}.squares"
-        self.stride = size * size * 3 + 1
-        self._lock = threading.Lock()
-        self.path.touch()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "stride": self.stride}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        self.size = size * size * 3
+        # What is complete is only read, and may lie where nothing can be written.
+        if not self.path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
 
     def read(self, indices: np.ndarray, out: np.ndarray) -> Any:
         missing = []
         with open(self.path, "rb", buffering=0) as file:
             for position, index in enumerate(indices):
-                file.seek(int(index) * self.stride)
-                row = file.read(self.stride)
-                if len(row) == self.stride and row[-1] == 1:
-                    out[position] = np.frombuffer(
-                        row, "uint8", self.stride - 1
-                    ).reshape(out.shape[1:])
+                file.seek(self._start(index))
+                row = file.read(self.size + 4)
+                if row[self.size :] == _checksum(row[: self.size]):
+                    square = np.frombuffer(row, "uint8", self.size)
+                    out[position] = square.reshape(out.shape[1:])
                 else:
                     missing.append(position)
         return missing
 
     def write(self, indices: np.ndarray, squares: np.ndarray, positions: Any) -> None:
-        with self._lock, open(self.path, "r+b", buffering=0) as file:
+        with naming(self.path), open(self.path, "r+b") as file:
             for position in positions:
-                start = int(indices[position]) * self.stride
-                file.seek(start)
-                if file.write(squares[position].tobytes()) == self.stride - 1:
-                    file.write(b"\x01")
+                row = squares[position].tobytes()
+                file.seek(self._start(indices[position]))
+                file.write(row + _checksum(row))
+
+    def _start(self, index: np.integer) -> int:
+        return int(index) * (self.size + 4)
 
 
-def _fingerprint(images: Sequence[str | np.ndarray], size: int) -> str:
+def _checksum(row: bytes) -> bytes:
+    return zlib.crc32(row).to_bytes(4, "little")
+
+
+def _fingerprint(images: Sequence[str | np.ndarray | Region], size: int) -> str:
     decoder = "pillow" if fast_jpeg.packages() is None else "fast_jpeg"
-    digest = hashlib.sha256(f"letterbox 3 {decoder} {size}".encode())
+    digest = hashlib.sha256(f"letterbox 4 {decoder} {size}".encode())
     for image in images:
-        if isinstance(image, np.ndarray):
-            digest_array(digest, image)
-        else:
-            stat = os.stat(image)
-            digest.update(f"{image}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        _update(digest, image)
     return digest.hexdigest()[:32]
+
+
+def _update(digest: Any, image: Any) -> None:
+    if isinstance(image, Region):
+        _update(digest, image.source)
+        digest.update(repr(image.box).encode())
+    elif isinstance(image, np.ndarray):
+        digest_array(digest, image)
+    else:
+        stat = os.stat(image)
+        digest.update(f"{image}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())

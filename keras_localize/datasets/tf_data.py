@@ -1,6 +1,5 @@
 """Batches as a `tf.data.Dataset`."""
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -10,16 +9,19 @@ from keras_localize.datasets.cores import cores
 
 
 def tf_dataset(batches: Batches) -> Any:
-    """`batches` as a tf.data.Dataset that knows its length."""
+    """`batches` as a tf.data.Dataset that knows its length.
+
+    It has the attribute `set_epoch`; see `_Epochs`.
+    """
     import tensorflow as tf
 
     size = batches.size
     rows = batches.batch_size if batches.drop_remainder else None
-    epochs = itertools.count()
-
     # The dataset is built once but iterated once per epoch; this is the only state.
+    epochs = _Epochs()
+
     def next_order() -> tuple[np.int64, np.ndarray]:
-        epoch = next(epochs)
+        epoch = epochs.next()
         return np.int64(epoch), batches.order(epoch).astype("int64")
 
     def epoch_indices(_: Any) -> Any:
@@ -52,7 +54,7 @@ def tf_dataset(batches: Batches) -> Any:
         )
         return images, *batches.selected(values, weights)
 
-    return (
+    dataset = (
         tf.data.Dataset.range(1)
         .flat_map(epoch_indices)
         # One more than cores: a batch that waits for its turn occupies a place.
@@ -60,3 +62,27 @@ def tf_dataset(batches: Batches) -> Any:
         .apply(tf.data.experimental.assert_cardinality(len(batches)))
         .prefetch(2)
     )
+    dataset.set_epoch = epochs.set_epoch
+    return dataset
+
+
+class _Epochs:
+    """The epoch of each iteration: the one that was set, or else they are counted."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._set: int | None = None
+
+    def set_epoch(self, epoch: int | None) -> None:
+        """Says the epoch of all iterations until the next call; None: count on.
+
+        It stays, because under a distribution strategy Keras begins iterations that
+        it never uses.
+        """
+        self._set = epoch
+
+    def next(self) -> int:
+        if self._set is not None:
+            self._count = self._set
+        self._count += 1
+        return self._count - 1

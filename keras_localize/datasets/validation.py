@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from keras_localize.images import inspect
-from keras_localize.types import ArrayLike
+from keras_localize.types import ArrayLike, Region
 
 
-def as_images(images: Iterable[Any]) -> list[str | np.ndarray]:
-    """Paths as strings; arrays as they are."""
+def as_images(images: Iterable[Any]) -> list[str | np.ndarray | Region]:
+    """Paths as strings; arrays and regions as they are."""
     return [str(image) if isinstance(image, PathLike) else image for image in images]
 
 

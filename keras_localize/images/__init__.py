@@ -7,10 +7,12 @@ from keras_localize.images.letterboxing import letterbox
 from keras_localize.images.listing import list_images
 from keras_localize.images.loading import load
 from keras_localize.images.orientation import turn_box
+from keras_localize.types import Region
 
 __all__ = [
     "ImageError",
     "ImageInfo",
+    "Region",
     "crop",
     "inspect",
     "letterbox",

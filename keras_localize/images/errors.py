@@ -5,6 +5,8 @@ from typing import Any
 
 from PIL import Image
 
+from keras_localize.types import Region
+
 
 class ImageError(ValueError):
     """An image that cannot be read. The message names it and says why.
@@ -43,6 +45,8 @@ def source_name(source: Any) -> str:
     name = source
     if isinstance(source, Image.Image):
         name = getattr(source, "filename", None)
+    elif isinstance(source, Region):
+        name = str(source)
     elif hasattr(source, "read"):
         name = getattr(source, "name", None)  # a number if it has only a descriptor
     if isinstance(name, (str, PathLike)):

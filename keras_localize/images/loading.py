@@ -28,6 +28,7 @@ def load(source: ImageSource) -> np.ndarray:
               `rotate`, `convert`, `copy`, ...) still carries the EXIF of the first,
               whatever was done to its pixels: it is taken as it is, with a
               `UserWarning` where its orientation is not 1.
+            - a `Region` of one of these.
             - an array or tensor of shape (H, W, 3), (H, W, 1), (H, W, 4) or (H, W):
               integers or floats in [0, 255], uint16 in [0, 65535]. Values a little
               beyond are clipped. Floats that all lie in [0, 1] or [-1, 1], or by at

@@ -7,13 +7,20 @@ from collections.abc import Iterator
 from os import PathLike
 from typing import IO, Any
 
+import numpy as np
 from PIL import Image, ImageFile
 
 from keras_localize.images.arrays import from_array
 from keras_localize.images.errors import ImageError
 from keras_localize.images.formats import FORMATS, installed_formats, missing_format
-from keras_localize.images.orientation import orientation_tag, set_orientation_tag
-from keras_localize.types import ImageSource
+from keras_localize.images.orientation import (
+    orientation_tag,
+    pixel_orientation,
+    set_orientation_tag,
+    turn_pixels,
+)
+from keras_localize.images.pixels import to_rgb
+from keras_localize.types import ImageSource, Region
 
 
 @contextlib.contextmanager
@@ -68,7 +75,16 @@ def _open(source: Any) -> Image.Image:
         return Image.open(io.BytesIO(source), formats=installed_formats())
     if hasattr(source, "read"):
         return Image.open(io.BytesIO(_content(source)), formats=installed_formats())
+    if isinstance(source, Region):
+        return _cut_out(source)
     return from_array(source)
+
+
+def _cut_out(region: Region) -> Image.Image:
+    with opened(region.source) as image:
+        orientation = pixel_orientation(image)
+        upright = turn_pixels(np.asarray(to_rgb(image, region.source)), orientation)
+    return Image.fromarray(np.ascontiguousarray(upright)).crop(region.box)
 
 
 def _copied(image: Image.Image) -> Image.Image:

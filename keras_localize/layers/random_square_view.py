@@ -59,6 +59,11 @@ class RandomSquareView(PadToSquare):
             a share of the square's side.
         min_visible: least share of each box's area (of its part within the image)
             that stays visible, in [0.001, 1]; 1 keeps boxes whole.
+        box_crop: probability that the zoom is drawn so that the view is a crop around
+            the boxes: its side is 1.25 to 2.1 times the longer side of what holds
+            them all (of a quarter of the image, for smaller boxes). A model that is to
+            predict again on crops around its boxes, as `localize(refine=True)` does,
+            is trained for it by 0.5.
         fill_value: value outside the image; masks are filled with 0.
         interpolation: `"bilinear"` or `"nearest"`.
         antialias: whether to filter where the image shrinks. Slower; see
@@ -104,6 +109,7 @@ class RandomSquareView(PadToSquare):
         aspect: float = 0.12,
         shift: float = 0.1,
         min_visible: float = 1.0,
+        box_crop: float = 0.0,
         fill_value: float = 0.0,
         interpolation: Literal["bilinear", "nearest"] = "bilinear",
         antialias: bool = False,
@@ -129,6 +135,7 @@ class RandomSquareView(PadToSquare):
         self.aspect = check_number(aspect, "aspect", 0, 10)
         self.shift = check_number(shift, "shift", 0, 1)
         self.min_visible = check_number(min_visible, "min_visible", 1e-3, 1)
+        self.box_crop = check_number(box_crop, "box_crop", 0, 1)
         self.seed = seed
         self._first_seed = check_seed(seed)
         self.generator = keras.random.SeedGenerator(self._first_seed % 2**31)
@@ -211,13 +218,20 @@ class RandomSquareView(PadToSquare):
             "aspect": self.aspect,
             "shift": self.shift,
             "min_visible": self.min_visible,
+            "box_crop": self.box_crop,
             "seed": self.seed,
         }
 
     @property
     def _ranges(self) -> ViewRanges:
         return ViewRanges(
-            self.size, self.flip, self.zoom, self.aspect, self.shift, self.min_visible
+            self.size,
+            self.flip,
+            self.zoom,
+            self.aspect,
+            self.shift,
+            self.min_visible,
+            self.box_crop,
         )
 
     def _hashes(

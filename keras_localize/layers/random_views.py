@@ -13,6 +13,12 @@ from keras_localize.layers.random_numbers import uniform
 from keras_localize.layers.resampling import AxisMap
 from keras_localize.types import Tensor
 
+# Side of a box crop by the longer side of the box, about that of the crops of
+# `localize(refine=True)`, and how large the box must be: the share of the image's side
+# below which it is not magnified further.
+BOX_CROP = (1.25, 2.1)
+SMALLEST_BOX = 0.25
+
 # What of an axis must stay visible: (from, to, least extent), each (B,)
 Visible: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
@@ -26,6 +32,7 @@ class ViewRanges(NamedTuple):
     aspect: float
     shift: float
     min_visible: float
+    box_crop: float
 
 
 def draw_views(
@@ -52,18 +59,23 @@ def draw_views(
         The maps along y and along x.
     """
     height, width = xp.cast(height, "float32"), xp.cast(width, "float32")
-    draws = uniform(xp, hashes, 5)
+    draws = uniform(xp, hashes, 7)
     flipped = draws[:, 0] < ranges.flip
-    least, most = math.log(ranges.zoom[0]), math.log(ranges.zoom[1])
-    zoom = xp.exp(least + (most - least) * draws[:, 1])
+    zoom = _log_uniform(xp, ranges.zoom, draws[:, 1])
     stretch = xp.exp((draws[:, 2] - 0.5) * math.log1p(ranges.aspect))
-    fitted = ranges.size / xp.maximum(height, width)
-    scale_x, scale_y = fitted * zoom * stretch, fitted * zoom / stretch
+    whole = xp.maximum(height, width)
 
-    visible_x = visible_y = None
+    visible_x = visible_y = valid = None
     if boxes is not None and corners is not None:
         x0, y0, x1, y1 = corners
         valid = _valid(xp, boxes, corners)
+        close = _box_crop_zoom(xp, corners, height, width, valid, draws[:, 6])
+        some = xp.logical_not(xp.all(xp.logical_not(valid), axis=-1))
+        chosen = xp.logical_and(some, draws[:, 5] < ranges.box_crop)
+        zoom = xp.where(chosen, close, zoom)
+    fitted = ranges.size / whole
+    scale_x, scale_y = fitted * zoom * stretch, fitted * zoom / stretch
+    if valid is not None:
         visible_x = _visible(xp, ranges.min_visible, x0, x1, width, valid)
         visible_y = _visible(xp, ranges.min_visible, y0, y1, height, valid)
         reduction = xp.minimum(
@@ -101,6 +113,30 @@ def view_corners(
     x0, x1 = moved(x0, x1, columns)
     y0, y1 = moved(y0, y1, rows)
     return x0, y0, x1, y1
+
+
+def _log_uniform(
+    xp: TensorNamespace, between: tuple[float, float], draw: Tensor
+) -> Tensor:
+    least, most = math.log(between[0]), math.log(between[1])
+    return xp.exp(least + (most - least) * draw)
+
+
+def _box_crop_zoom(
+    xp: TensorNamespace,
+    corners: Corners,
+    height: Tensor,
+    width: Tensor,
+    valid: Tensor,
+    draw: Tensor,
+) -> Tensor:
+    """The zoom at which all boxes together fill about as much as in a crop."""
+    x0, y0, x1, y1 = corners
+    *_, along_x = _visible(xp, 1.0, x0, x1, width, valid)
+    *_, along_y = _visible(xp, 1.0, y0, y1, height, valid)
+    whole = xp.maximum(height, width)
+    longer = xp.maximum(xp.maximum(along_x, along_y), SMALLEST_BOX * whole)
+    return xp.maximum(whole / (longer * _log_uniform(xp, BOX_CROP, draw)), 1.0)
 
 
 def _valid(xp: TensorNamespace, boxes: Tensor, corners: Corners) -> Tensor:

@@ -25,6 +25,7 @@ def build_localizer(
     preprocessing: Literal["auto"] | keras.Layer | None = "auto",
     dropout: float = 0.2,
     quality: bool = False,
+    presence: bool = False,
     trainable_backbone: bool = False,
     name: str = "localizer",
 ) -> Localizer:
@@ -51,13 +52,17 @@ def build_localizer(
             [0, 255] pixels to what the backbone takes; or `None`.
         dropout: rate before the label layer, in [0, 1).
         quality: whether the model also predicts the IoU of its own box.
+        presence: whether the model also predicts the probability that there is an
+            object at all. It needs images without an object to train on; see
+            `keras_localize.datasets.with_hard_negatives` where you have none.
         trainable_backbone: whether the backbone trains from the start.
         name: the model's name.
 
     Returns:
         A `Localizer`: RGB images `(B, image_size, image_size, 3)` in [0, 255] to
         `{"label": (B, num_classes), "box": (B, 4)}`, probabilities and `rel_xyxy`,
-        with `quality` also `"quality": (B, 1)`, all float32.
+        with `quality` also `"quality": (B, 1)`, with `presence` `"presence": (B, 1)`,
+        all float32.
 
     Raises:
         ValueError: for a backbone with a top or a fixed input that is not square, a
@@ -103,5 +108,6 @@ def build_localizer(
         preprocessing=preprocessing,
         dropout=dropout,
         quality=quality,
+        presence=presence,
         name=name,
     )

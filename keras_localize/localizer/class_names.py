@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_localize.checks import check_positive_int
+from keras_localize.datasets import LocalizationDataset
 from keras_localize.datasets.class_names import composed
 
 ClassNames = Sequence[str] | Mapping[int, str]
@@ -81,6 +82,36 @@ def check_same_classes(model: Any, data: Any, argument: str) -> None:
             f"`{argument}` must have the model's classes in the same order: "
             f"{', '.join(own)} (LocalizationDataset.with_class_names gives them "
             f"this order). Received: {', '.join(given)}"
+        )
+
+
+def check_known_classes(
+    localizer: Any, dataset: LocalizationDataset, argument: str
+) -> None:
+    """Refuses a dataset with images of a class that the localizer does not know.
+
+    Args:
+        localizer: its `num_classes` and `class_names` say what it knows.
+        dataset: the images.
+        argument: what the error calls `{argument}`.
+    """
+    if localizer.num_classes is None:
+        return
+    if localizer.class_names is None:
+        count = max(localizer.num_classes, 2)
+        if len(dataset.class_names) > count:
+            raise ValueError(
+                f"`{argument}` must have the localizer's {count} classes. Received: "
+                f"a dataset with {len(dataset.class_names)} classes"
+            )
+        return
+    used = {dataset.class_names[label] for label in set(dataset.labels) if label >= 0}
+    missing = sorted(used.difference(localizer.class_names))
+    if missing:
+        raise ValueError(
+            f"`{argument}` has images of {', '.join(missing)}, which the localizer "
+            f"does not know. Its classes: {', '.join(localizer.class_names)}. "
+            f"Received: a dataset with the classes {', '.join(dataset.class_names)}"
         )
 
 

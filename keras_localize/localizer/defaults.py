@@ -1,11 +1,12 @@
 """The default training configuration: losses, metrics, and the optimizer's rate."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
 from keras_localize.localizer.label_loss import LabelCrossentropy
+from keras_localize.localizer.one_cycle import OneCycleAdamW
 from keras_localize.losses import BoxLoss
 from keras_localize.metrics import IoUMetric
 from keras_localize.types import Tensor
@@ -22,6 +23,13 @@ FROZEN = Recipe(peak_rate=2e-3, label_smoothing=0.0)
 TRAINABLE = Recipe(peak_rate=1e-3, label_smoothing=0.1)
 
 
+def default_optimizer(
+    peak_rate: float, rate_factors: Sequence[float] | None = None
+) -> OneCycleAdamW:
+    """AdamW with one cycle of the rate in each `fit`."""
+    return OneCycleAdamW(peak_rate, rate_factors, weight_decay=0.01, clipnorm=10.0)
+
+
 def default_losses(
     outputs: dict[str, Tensor], num_classes: int | None, recipe: Recipe
 ) -> dict[str, keras.losses.Loss]:
@@ -36,8 +44,9 @@ def default_losses(
     if "label" in outputs:
         smoothing = recipe.label_smoothing if outputs["label"].shape[-1] > 1 else 0.0
         losses["label"] = LabelCrossentropy(smoothing, num_classes=num_classes)
-    if "quality" in outputs:
-        losses["quality"] = keras.losses.BinaryCrossentropy()
+    for name in ("quality", "presence"):
+        if name in outputs:
+            losses[name] = keras.losses.BinaryCrossentropy()
     return losses
 
 
@@ -45,7 +54,7 @@ def default_metrics(names: Collection[str], num_classes: int | None) -> dict[str
     """The weighted metrics of each output."""
     # Keras prefixes the names with the output's only where several outputs have
     # metrics.
-    prefix = "" if "label" in names else "box_"
+    prefix = "" if {"label", "presence"} & set(names) else "box_"
     metrics: dict[str, Any] = {
         "box": [
             IoUMetric(name=f"{prefix}iou"),
@@ -56,6 +65,8 @@ def default_metrics(names: Collection[str], num_classes: int | None) -> dict[str
         # By the word "accuracy" Keras takes one unit for a sigmoid of two classes.
         single = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         metrics["label"] = [single if num_classes == 1 else "accuracy"]
+    if "presence" in names:
+        metrics["presence"] = [keras.metrics.BinaryAccuracy(name="accuracy")]
     return metrics
 
 

@@ -2,13 +2,15 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import keras
 
 from keras_localize import types
 from keras_localize.checks import check_choice
+from keras_localize.datasets import LocalizationDataset
 from keras_localize.files import replacing
+from keras_localize.localizer.exporting.int8 import samples_of
 from keras_localize.localizer.exporting.litert import write_litert
 from keras_localize.localizer.exporting.metadata import metadata
 from keras_localize.localizer.exporting.onnx import write_onnx
@@ -24,6 +26,7 @@ from keras_localize.localizer.localizer import Localizer
 
 Format = Literal["tf_saved_model", "onnx", "litert", "openvino", "torch"]
 ImageKind = Literal["auto", "any", "square"]
+Precision = Literal["float32", "float16", "int8"]
 
 _WRITERS: dict[str, Callable] = {
     "tf_saved_model": write_saved_model,
@@ -42,6 +45,14 @@ _BACKENDS = {
     ("openvino", "square"): ("tensorflow", "torch"),
     ("torch", "square"): ("torch",),
 }
+# (precision, backend): the formats that it can be had in.
+_FORMATS = {
+    ("float16", "tensorflow"): ("onnx", "litert", "openvino"),
+    ("float16", "torch"): ("onnx", "openvino"),
+    ("float16", "jax"): ("onnx",),
+    ("int8", "tensorflow"): ("litert",),
+    ("int8", "torch"): ("litert",),
+}
 
 
 def export_localizer(
@@ -52,6 +63,8 @@ def export_localizer(
     image: ImageKind = "auto",
     refine: bool = False,
     batched: bool = False,
+    precision: Precision = "float32",
+    representative_dataset: LocalizationDataset | None = None,
 ) -> None:
     """Writes a localizer for serving, where no `keras_localize` is installed.
 
@@ -73,6 +86,8 @@ def export_localizer(
       probability) and `scores` (float32 `(classes,)`).
     - `quality` and `presence` (float32) where the model has them. The box is there
       whatever the presence.
+    - for a model that was calibrated, with the same `refine`, `outer_box`, float32
+      `(4,)`, in the same pixels; `quality` is then the calibrated one.
 
     The class names, the version of this package and what the file takes are in the
     file's metadata.
@@ -92,6 +107,13 @@ def export_localizer(
         batched: with `image="square"`: a leading axis of any length on every input
             and output. A SavedModel always has the endpoint `serve_squares` too: from
             a batch of squares to the localizer's own outputs.
+        precision: `"float16"` (`"onnx"`, `"litert"` and `"openvino"`): weights are
+            stored in float16, and the file has half the size; `"int8"` (`"litert"`):
+            convolutions and dense layers compute with integers. Inputs and outputs are
+            the same in each.
+        representative_dataset: for `precision="int8"`, a hundred images or more like
+            those that the file will see, such as `train[:200]`: the ranges of the
+            integers are chosen for them. Labels and boxes are not used.
 
     Raises:
         ValueError: for what is no `Localizer`, a bad argument, or options that do not
@@ -129,6 +151,7 @@ def export_localizer(
             "Save the localizer as a .keras file, load it with "
             "KERAS_BACKEND=tensorflow, and export it there. Received: batched=True"
         )
+    _check_precision(precision, format, batched, representative_dataset)
     if format == "openvino" and not str(path).endswith(".xml"):
         raise ValueError(
             f"`path` must end in .xml with format='openvino'. Received: path={path!r}"
@@ -138,11 +161,18 @@ def export_localizer(
         model = ImageModel(localizer, refine)
     else:
         model = SquareModel(localizer, batched)
+    options: dict[str, Any] = {}
+    if precision == "float16":
+        options["float16"] = True
+    if representative_dataset is not None:
+        squares = samples_of(representative_dataset, localizer.image_size)
+        options["samples"] = list(squares)
+    notes = metadata(model) | {"precision": precision}
     with replacing(path) as unfinished, warnings.catch_warnings():
         # What converters warn of is their own code and no mistake of the user.
         warnings.simplefilter("ignore")
         try:
-            _WRITERS[format](model, unfinished, metadata(model))
+            _WRITERS[format](model, unfinished, notes, **options)
         except ImportError as error:
             raise ImportError(
                 f"format={format!r} needs a package that is not installed (docs/"
@@ -178,4 +208,33 @@ def _check_backend(format: str, image: str) -> None:
             f"Keras cannot export format={format!r} with image={image!r} from the "
             f"backend {backend}. Save the localizer as a .keras file, load it with "
             f"KERAS_BACKEND={possible[0]}, and export it there."
+        )
+
+
+def _check_precision(
+    precision: str, format: str, batched: bool, dataset: LocalizationDataset | None
+) -> None:
+    check_choice(precision, get_args(Precision), "precision")
+    formats = _FORMATS.get((precision, keras.backend.backend()), ())
+    if precision != "float32" and format not in formats:
+        raise ValueError(
+            f"`precision` must be 'float32' with format={format!r} on the backend "
+            f"{keras.backend.backend()}. precision={precision!r} can be had with "
+            f"format={' or '.join(map(repr, _FORMATS[precision, 'tensorflow']))} on "
+            f"tensorflow. Received: precision={precision!r}"
+        )
+    if (precision == "int8") != (dataset is not None):
+        raise ValueError(
+            "`representative_dataset` must be given with precision='int8', and only "
+            f"then. Received: precision={precision!r}, representative_dataset={dataset}"
+        )
+    if not isinstance(dataset, (LocalizationDataset, type(None))):
+        raise ValueError(
+            "`representative_dataset` must be a LocalizationDataset. "
+            f"Received: {type(dataset).__name__}"
+        )
+    if precision == "int8" and batched:
+        raise ValueError(
+            "`batched=True` needs precision='float32' or 'float16'. Received: "
+            "precision='int8', batched=True"
         )

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
-from keras_localize.checks import check_positive_int, check_seed
+from keras_localize.checks import check_bool, check_positive_int, check_seed
 
 # One array, or a dict of arrays by output.
 ByOutput: TypeAlias = np.ndarray | dict[str, np.ndarray]
@@ -27,6 +27,8 @@ class FeatureBatches(keras.utils.PyDataset):
         shuffle: whether each epoch has a new order.
         seed: the order is a function of (seed, epoch). None: taken from
             `keras.utils.set_random_seed`.
+        drop_remainder: leaves out a last batch that is smaller than the others, which
+            several devices could not share.
         **kwargs: of `keras.utils.PyDataset`. Several workers are refused: Keras's
             read ahead across the end of an epoch, so that rows would be missing.
 
@@ -52,6 +54,7 @@ class FeatureBatches(keras.utils.PyDataset):
         batch_size: int = 64,
         shuffle: bool = True,
         seed: int | None = None,
+        drop_remainder: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -72,10 +75,17 @@ class FeatureBatches(keras.utils.PyDataset):
         self.count = lengths.pop()
         self.shuffle = shuffle
         self.seed = check_seed(seed)
-        self.epoch = -1
-        self.on_epoch_end()
+        self.drop_remainder = check_bool(drop_remainder, "drop_remainder")
+        if drop_remainder and self.count < self.batch_size:
+            raise ValueError(
+                "`drop_remainder=True` needs at least one whole batch. Received: "
+                f"batch_size={batch_size} for {self.count} rows"
+            )
+        self.set_epoch(0)
 
     def __len__(self) -> int:
+        if self.drop_remainder:
+            return self.count // self.batch_size
         return -(-self.count // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
@@ -92,8 +102,12 @@ class FeatureBatches(keras.utils.PyDataset):
         return keras.tree.map_structure(take, self.arrays)
 
     def on_epoch_end(self) -> None:
-        """Draws the order of the next epoch."""
-        self.epoch += 1
+        """Moves on to the next epoch's order."""
+        self.set_epoch(self.epoch + 1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Says the epoch whose order comes next; see `datasets.EpochOrder`."""
+        self.epoch = epoch
         self._order = np.arange(self.count)
         if self.shuffle:
             np.random.default_rng([self.seed, self.epoch]).shuffle(self._order)

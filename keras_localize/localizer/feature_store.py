@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from keras_localize.files import locked, replacing
+from keras_localize.files import locked, naming, replacing
 
 # Feature maps, targets and weights of some images, by names that tell them apart.
 Rows: TypeAlias = dict[str, np.ndarray]
@@ -142,7 +142,7 @@ class FolderStore:
             sums[key] = zlib.crc32(block.data)
             file = self._file(key)
             file.touch()
-            with open(file, "r+b") as handle:
+            with naming(file), open(file, "r+b") as handle:
                 handle.seek(start * self._row_bytes(key))
                 handle.write(block.data)
         count = start + len(next(iter(rows.values())))
@@ -241,7 +241,8 @@ class FolderStore:
             unfinished.write_text("".join(lines), "utf-8")
 
     def _write_line(self, line: dict[str, Any]) -> None:
-        with open(self.path / "index", "a", encoding="utf-8") as file:
+        index = self.path / "index"
+        with naming(index), open(index, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def _of_others(self, what: str) -> ValueError:

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_localize.layers.box_pooling import BoxPooling
 from keras_localize.layers.localization_head import Kind, LocalizationHead
+from keras_localize.localizer.presence import PresenceHead
 from keras_localize.localizer.quality import QualityHead
 from keras_localize.types import Tensor
 
@@ -46,6 +47,7 @@ def make_heads(
     num_classes: int | None,
     dropout: float,
     quality: bool,
+    presence: bool,
     policy: Any,
 ) -> dict[str, keras.Layer]:
     """The layers beside the box head, by name.
@@ -55,6 +57,7 @@ def make_heads(
         num_classes: how many classes these units tell apart.
         dropout: rate before the label layer.
         quality: whether there is a `QualityHead`.
+        presence: whether there is a `PresenceHead`.
         policy: dtype policy of the layers.
     """
     layers = [BoxPooling(name="pool", dtype=policy)]
@@ -63,6 +66,8 @@ def make_heads(
         layers.append(_label_layer(units, num_classes))
     if quality:
         layers.append(QualityHead(name="quality", dtype=policy))
+    if presence:
+        layers.append(PresenceHead(name="presence", dtype=policy))
     return {layer.name: layer for layer in layers}
 
 
@@ -104,12 +109,14 @@ def connect_heads(
         box = keras.layers.Identity(name="box", dtype="float32")(box)
     outputs = {"box": box}
     # From the whole map and from inside the box; the box receives no gradient by it.
-    if "label" in heads or "quality" in heads:
+    if not heads.keys().isdisjoint(("label", "quality", "presence")):
         pooled = heads["pool"](maps[-1], box)
     if "label" in heads:
         outputs["label"] = heads["label"](heads["dropout"](pooled))
     if "quality" in heads:
         outputs["quality"] = heads["quality"](pooled, box, *spread)
+    if "presence" in heads:
+        outputs["presence"] = heads["presence"](pooled)
     return outputs
 
 

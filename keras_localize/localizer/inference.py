@@ -8,7 +8,9 @@ in `_Pipeline`: all in this file. Whoever passes options on takes them by
 import contextlib
 import itertools
 import sys
+import threading
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,7 @@ from keras_localize.checks import (
 )
 from keras_localize.images import ImageError, crop, letterbox
 from keras_localize.images.opening import readable_again
+from keras_localize.localizer.calibration import Calibration
 from keras_localize.localizer.flipping import flip_images
 from keras_localize.localizer.localization import Localization
 from keras_localize.localizer.predictions import (
@@ -42,6 +45,9 @@ from keras_localize.localizer.sources import Images, each_source
 # little, because the prediction uses the cores too.
 _THREADS = 4
 _NAMED = 5
+# One prediction of a model at a time: Keras keeps the state of one on the model.
+_PREDICTING: "weakref.WeakKeyDictionary[Any, threading.Lock]"
+_PREDICTING = weakref.WeakKeyDictionary()
 
 
 class _Options(TypedDict, total=False):
@@ -115,6 +121,9 @@ class Localizes:
             verbose: 1: a progress bar; 0: none; 2: one line at the end; `"auto"`: a
                 progress bar in a terminal if there are several batches.
 
+        Any number of threads may call it at once, as in a server: images are decoded
+        in parallel, and one batch at a time is predicted.
+
         Returns:
             A list of `Localization` in the order of the images, boxes in pixels of
             the original images.
@@ -174,7 +183,20 @@ class Localizes:
         synthetic_0_000001.png 4
         """
         batch_size = check_positive_int(batch_size, "batch_size")
-        return _Pipeline(self, batch_size, _resolve(options)).run(images)
+        resolved = _resolve(options)
+        calibration = self.calibration(resolved["flip_average"], resolved["refine"])
+        return _Pipeline(self, batch_size, resolved, calibration).run(images)
+
+    def calibration(self, flip_average: bool, refine: bool) -> Calibration | None:
+        """What was calibrated for these options; a localizer overrides it."""
+        return None
+
+    def _uncalibrated(
+        self, images: Images, batch_size: int, options: LocalizeOptions
+    ) -> Iterator[tuple[Any, Localization | None]]:
+        """As `iter_localize`, with the quality that the model predicts itself."""
+        batch_size = check_positive_int(batch_size, "batch_size")
+        return _Pipeline(self, batch_size, _resolve(options), None).run(images)
 
 
 class _Read(NamedTuple):
@@ -193,8 +215,15 @@ class _Read(NamedTuple):
 class _Pipeline:
     """Reads ahead, predicts in batches, answers in order."""
 
-    def __init__(self, localizer: Any, batch_size: int, options: dict[str, Any]):
+    def __init__(
+        self,
+        localizer: Any,
+        batch_size: int,
+        options: dict[str, Any],
+        calibration: Calibration | None,
+    ) -> None:
         self.localizer = localizer
+        self.calibration = calibration
         self.batch_size = batch_size
         self.flip_average = options["flip_average"]
         self.refine = options["refine"]
@@ -265,7 +294,12 @@ class _Pipeline:
             boxes = to_numpy(clip(boxes, "xyxy", image_sizes))
             outputs = join_refined(outputs, refined)
         answers = to_localizations(
-            outputs, boxes, self.localizer.class_names, self.threshold
+            outputs,
+            boxes,
+            self.localizer.class_names,
+            self.threshold,
+            image_sizes,
+            self.calibration,
         )
         return [error or answer for error, answer in zip(errors, answers)]
 
@@ -276,10 +310,11 @@ class _Pipeline:
         batch = np.stack([*squares, *[squares[-1]] * (count - len(squares))])
         if keras.config.image_data_format() == "channels_first":
             batch = batch.transpose(0, 3, 1, 2)
-        outputs = self.localizer.predict_on_batch(batch)
-        if self.flip_average:
-            flipped = self.localizer.predict_on_batch(flip_images(batch))
-            outputs = average_flipped(outputs, flipped)
+        with _PREDICTING.setdefault(self.localizer, threading.Lock()):
+            outputs = self.localizer.predict_on_batch(batch)
+            if self.flip_average:
+                flipped = self.localizer.predict_on_batch(flip_images(batch))
+                outputs = average_flipped(outputs, flipped)
         return {key: to_numpy(x)[: len(squares)] for key, x in outputs.items()}
 
     def _progress(self, count: int | None) -> Any:

@@ -19,11 +19,13 @@ class Localization(NamedTuple):
         score: probability of that class, in [0, 1].
         box: `(x0, y0, x1, y1)`, floats in pixels of the original upright image,
             inside it; `None` where the model says that there is no object.
-        quality: the IoU that the model expects of its own box, in [0, 1].
+        quality: the IoU that the model expects of its own box, in [0, 1]; too high
+            on average unless the model was calibrated (`Localizer.calibrate`).
         scores: probabilities of all classes, in the order of their ids.
         presence: probability that the image holds an object, in [0, 1].
         outer_box: a box, in the same pixels, that holds the whole object with the
-            probability for which the model was calibrated.
+            probability for which the model was calibrated (`Localizer.calibrate`).
+            `None` where there is no `box`.
     """
 
     label: int | None

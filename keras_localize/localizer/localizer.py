@@ -5,8 +5,15 @@ from typing import Any, Self
 
 import keras
 
+from keras_localize import types
 from keras_localize.checks import check_rate
 from keras_localize.layers.localization_head import Kind
+from keras_localize.localizer.calibrating import (
+    Calibrates,
+    Calibrations,
+    calibrations_config,
+    calibrations_from_config,
+)
 from keras_localize.localizer.class_names import (
     ClassNames,
     check_class_names,
@@ -21,7 +28,6 @@ from keras_localize.localizer.heads import (
     extract,
     make_heads,
 )
-from keras_localize.localizer.inference import Localizes
 from keras_localize.localizer.quantization import (
     remember,
     repeat,
@@ -31,7 +37,7 @@ from keras_localize.localizer.training import LocalizationModel, LocalizerHeads
 
 
 @keras.saving.register_keras_serializable(package="keras_localize")
-class Localizer(Localizes, LocalizationModel):
+class Localizer(Calibrates, LocalizationModel):
     """A model that says what is in an image and where.
 
     Made by `build_localizer`, which finds its parts. A functional `keras.Model`:
@@ -43,6 +49,8 @@ class Localizer(Localizes, LocalizationModel):
         num_classes: number of classes, or `None`.
         class_names: tuple of names, or `None`.
         image_size: side of the square images it takes, in pixels.
+        calibrations: (flip_average, refine) -> the `Calibration` for these options of
+            `localize`; empty before `calibrate`.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class Localizer(Localizes, LocalizationModel):
         preprocessing: keras.Layer | None = None,
         dropout: float = 0.2,
         quality: bool = False,
+        presence: bool = False,
         dtype: Any = None,
         name: str = "localizer",
         **kwargs: Any,
@@ -76,7 +85,7 @@ class Localizer(Localizes, LocalizationModel):
         images = keras.Input(image_shape(image_size), name="images")
         maps = extract(images, preprocessing, backbone)
         classes = num_classes and count_classes(num_classes, class_names)
-        heads = make_heads(num_classes, classes, dropout, quality, policy)
+        heads = make_heads(num_classes, classes, dropout, quality, presence, policy)
         outputs = connect_heads(maps, num_maps, head, heads)
         super().__init__(inputs=images, outputs=outputs, name=name, **kwargs)
         # By it Keras scales the loss in float16, in a loaded model too.
@@ -92,7 +101,9 @@ class Localizer(Localizes, LocalizationModel):
         self.class_names = class_names
         self.dropout = dropout
         self.quality = quality
+        self.presence = presence
         self.quantize_calls: list[dict[str, Any]] = []
+        self.calibrations: Calibrations = {}
 
     def split(self) -> tuple[keras.Model, LocalizerHeads]:
         """Splits the model where the frozen backbone ends.
@@ -209,6 +220,45 @@ class Localizer(Localizes, LocalizationModel):
         call = remember(mode, options)
         super().quantize(mode, **options)
         self.quantize_calls = [*self.quantize_calls, call]
+        if self.compiled:
+            # The optimizer's state is that of weights which are gone.
+            self.compile_from_config(self.get_compile_config())
+
+    def save(
+        self,
+        filepath: types.Path,
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        *,
+        include_optimizer: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """Saves the localizer, as `keras.Model.save` does.
+
+        Args:
+            filepath, overwrite, zipped, **kwargs: as in `keras.Model.save`.
+            include_optimizer: False leaves out how the localizer was compiled and the
+                state of its optimizer, which for a fine-tuned model is twice as large
+                as the model. It loads as one that was never compiled: to predict, to
+                export, or to be compiled anew.
+
+        Example:
+
+        >>> backbone = keras.Sequential(
+        ...     [keras.Input((64, 64, 3)), keras.layers.Conv2D(8, 8, strides=8)]
+        ... )
+        >>> localizer = keras_localize.build_localizer(backbone, 2, preprocessing=None)
+        >>> localizer.compile()
+        >>> localizer.save("slim.keras", include_optimizer=False)
+        >>> keras.saving.load_model("slim.keras").compiled
+        False
+        """
+        if include_optimizer:
+            return super().save(filepath, overwrite, zipped, **kwargs)
+        # Keras knows the argument and uses it for HDF5 files alone.
+        slim = type(self).from_config(self.get_config())
+        slim.set_weights(self.get_weights())
+        return slim.save(filepath, overwrite, zipped, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument, and which layers are frozen or quantized."""
@@ -227,11 +277,13 @@ class Localizer(Localizes, LocalizationModel):
             "preprocessing": self.preprocessing and serialize(self.preprocessing),
             "dropout": self.dropout,
             "quality": self.quality,
+            "presence": self.presence,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "frozen": [path for path, layer in _leaves(self) if not layer.trainable],
             "backbone_trainable": self.backbone.trainable,
             "quantize_calls": [dict(call) for call in self.quantize_calls],
+            "calibrations": calibrations_config(self.calibrations),
         }
 
     @classmethod
@@ -243,6 +295,7 @@ class Localizer(Localizes, LocalizationModel):
         frozen = set(config.pop("frozen"))
         backbone_trainable = config.pop("backbone_trainable")
         quantize_calls = config.pop("quantize_calls", [])
+        calibrations = config.pop("calibrations", [])
         for part in ("backbone", "head", "preprocessing"):
             if config[part] is not None:
                 config[part] = keras.saving.deserialize_keras_object(
@@ -254,6 +307,7 @@ class Localizer(Localizes, LocalizationModel):
         for path, layer in _leaves(localizer):
             layer.trainable = path not in frozen
         repeat(localizer, quantize_calls)
+        localizer.calibrations = calibrations_from_config(calibrations)
         return localizer
 
     def _recipe(self) -> Recipe:

@@ -1,6 +1,7 @@
 """AdamW whose rate warms up, then falls to zero by the end of a `fit`."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -31,6 +32,17 @@ def one_cycle(step: Tensor, steps: Tensor) -> Tensor:
     return ops.where(step < warmup, rising, falling)
 
 
+class _Slower:
+    """Variables with a factor on their rate.
+
+    In an object of its own: Keras takes every variable in a list of an optimizer's for
+    one of the optimizer's state.
+    """
+
+    def __init__(self, pairs: list[tuple[Any, float]]) -> None:
+        self.pairs = pairs
+
+
 @keras.saving.register_keras_serializable(package="keras_localize")
 class OneCycleAdamW(_AdamW):
     """AdamW with one cycle of the learning rate (arXiv 1708.07120) over each `fit`.
@@ -40,6 +52,10 @@ class OneCycleAdamW(_AdamW):
 
     Args:
         learning_rate: the peak rate.
+        rate_factors: a factor on the rate for each trainable variable, in the order of
+            the model's `trainable_variables`. None: 1 for all. Layers nearer to the
+            input of a pretrained network are fine-tuned at lower rates
+            (arXiv 1801.06146).
         **kwargs: of `keras.optimizers.AdamW`.
 
     Example:
@@ -60,8 +76,15 @@ class OneCycleAdamW(_AdamW):
     0.5
     """
 
-    def __init__(self, learning_rate: float = 0.001, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        rate_factors: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate, **kwargs)
+        self.rate_factors = rate_factors and [float(x) for x in rate_factors]
+        self._slower = _Slower([])
         self.peak = float(to_numpy(self.learning_rate))
 
         # Variables, so that they are saved and restored with the optimizer's state.
@@ -73,11 +96,34 @@ class OneCycleAdamW(_AdamW):
         # The rate that the cycle has set. The user or a callback sets any other.
         self.cycle_rate = variable(self.peak, "cycle_rate")
 
+    def build(self, variables: list[Any]) -> None:
+        """Creates the state for these variables; see `keras.optimizers.Optimizer`.
+
+        Raises:
+            ValueError: for another number of variables than of `rate_factors`.
+        """
+        super().build(variables)
+        factors = self.rate_factors or [1.0] * len(variables)
+        if len(factors) != len(variables):
+            raise ValueError(
+                "`rate_factors` must have one factor for each trainable variable, "
+                f"{len(variables)}. Received: {len(factors)}"
+            )
+        self._slower = _Slower([(v, f) for v, f in zip(variables, factors) if f != 1])
+
     def start_cycle(self, steps: int) -> None:
         """Sets a cycle over the next `steps` steps, unless the rate was set by hand."""
         if self._rate_is_own():
             self.cycle_start.assign(ops.cast(self.iterations, "float32"))
             self.cycle_steps.assign(float(steps))
+
+    def is_within_cycle(self, done: int, steps: int) -> bool:
+        """Whether a cycle of `steps` steps was left after `done` of them.
+
+        As by a checkpoint, from which the same `fit` goes on.
+        """
+        start, length = (int(to_numpy(x)) for x in (self.cycle_start, self.cycle_steps))
+        return length == steps and int(to_numpy(self.iterations)) == start + done
 
     def end_cycle(self) -> None:
         """Ends the cycle; its rate becomes the peak again."""
@@ -99,11 +145,16 @@ class OneCycleAdamW(_AdamW):
         new = ops.where(cycling, self.peak * one_cycle(done, steps), rate)
         self.cycle_rate.assign(ops.where(cycling, new, own))
         self.learning_rate = new
+        # The step is shortened afterwards: Keras has no rate for each variable.
+        before = [ops.copy(variable) for variable, _ in self._slower.pairs]
         super().apply(grads, trainable_variables)
+        for (variable, factor), old in zip(self._slower.pairs, before):
+            variable.assign(old + factor * (variable - old))
 
     def get_config(self) -> dict[str, Any]:
         # The rate of this moment may be one of a cycle.
         config = super().get_config()
+        config["rate_factors"] = self.rate_factors
         return {**config, "learning_rate": self.peak} if self._rate_is_own() else config
 
     def _rate_is_own(self) -> bool:
@@ -125,9 +176,12 @@ class OneCycle(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         steps = self.params.get("steps")
         # A stream of unknown length trains at the peak.
-        if steps is not None:
-            epochs = max(self.params["epochs"] - self.initial_epoch, 1)
-            _one_cycle_of(self.model.optimizer).start_cycle(steps * epochs)
+        if steps is None:
+            return
+        optimizer = _one_cycle_of(self.model.optimizer)
+        epochs = self.params["epochs"]
+        if not optimizer.is_within_cycle(steps * self.initial_epoch, steps * epochs):
+            optimizer.start_cycle(steps * max(epochs - self.initial_epoch, 1))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         _one_cycle_of(self.model.optimizer).end_cycle()

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_localize.arrays import to_numpy
 from keras_localize.boxes import clip, flip, from_square
+from keras_localize.localizer.calibration import Calibration
 from keras_localize.localizer.class_names import count_classes
 from keras_localize.localizer.localization import Localization
 from keras_localize.types import ArrayLike, ImageSize, Tensor
@@ -63,7 +64,7 @@ def decode_predictions(
     arrays = {key: to_numpy(value) for key, value in outputs.items()}
     sizes = np.asarray(image_sizes, "int32")
     boxes = to_numpy(to_original(arrays["box"], sizes, image_size))
-    return to_localizations(arrays, boxes, class_names, presence_threshold)
+    return to_localizations(arrays, boxes, class_names, presence_threshold, sizes)
 
 
 # --- outputs, as tensors or arrays with a leading axis ---
@@ -110,11 +111,49 @@ def join_refined(
     return joined
 
 
+def calibrated(
+    outputs: Mapping[str, Tensor],
+    boxes: Tensor,
+    class_names: Sequence[str] | None,
+    image_sizes: ImageSize,
+    calibration: Calibration | None,
+) -> dict[str, Tensor]:
+    """The outputs with calibrated quality, and with `"outer_box"`, as the boxes are.
+
+    Args:
+        outputs: outputs of N images.
+        boxes: their boxes (N, 4) in pixels of the original images.
+        class_names: names in the order of the class ids, or None.
+        image_sizes: (N, 2), (height, width).
+        calibration: None: the outputs stay as they are.
+    """
+    if calibration is None:
+        return dict(outputs)
+    label = None
+    if "label" in outputs:
+        label = most_probable(class_probabilities(outputs["label"], class_names))
+    outer = calibration.outer_boxes(boxes, image_sizes, label)
+    changed = {**outputs, "outer_box": outer}
+    if "quality" in outputs:
+        changed["quality"] = calibration.calibrated_quality(outputs["quality"])
+    return changed
+
+
+def most_probable(scores: Tensor) -> Tensor:
+    """The first of the largest scores, int32, by operations that converters know."""
+    ids = ops.arange(0, scores.shape[-1], dtype="float32")
+    below = scores < ops.max(scores, axis=-1, keepdims=True)
+    candidates = ops.where(below, float(scores.shape[-1]), ids)
+    return ops.cast(ops.min(candidates, axis=-1), "int32")
+
+
 def to_localizations(
     outputs: Mapping[str, Tensor],
     boxes: np.ndarray,
     class_names: Sequence[str] | None,
     presence_threshold: float,
+    image_sizes: np.ndarray,
+    calibration: Calibration | None = None,
 ) -> list[Localization]:
     """One `Localization` for each row of the outputs.
 
@@ -123,9 +162,12 @@ def to_localizations(
         boxes: their boxes (N, 4) in pixels of the original images.
         class_names: names in the order of the class ids, or None.
         presence_threshold: as in `decode_predictions`.
+        image_sizes: (N, 2), (height, width) in pixels.
+        calibration: of the quality and the outer boxes, or None.
     """
+    outputs = calibrated(outputs, boxes, class_names, image_sizes, calibration)
     scores: list[Any] = [None] * len(boxes)
-    quality, presence = scores, scores
+    quality, presence, outer = scores, scores, scores
     if "label" in outputs:
         probabilities = class_probabilities(outputs["label"], class_names)
         scores = to_numpy(probabilities).tolist()
@@ -133,13 +175,15 @@ def to_localizations(
         quality = np.ravel(to_numpy(outputs["quality"])).tolist()
     if "presence" in outputs:
         presence = np.ravel(to_numpy(outputs["presence"])).tolist()
+    if "outer_box" in outputs:
+        outer = to_numpy(outputs["outer_box"]).tolist()
     return [
         _localization(*row, class_names, presence_threshold)
-        for row in zip(boxes.tolist(), scores, quality, presence, strict=True)
+        for row in zip(boxes.tolist(), scores, quality, presence, outer, strict=True)
     ]
 
 
-def _localization(box, scores, quality, presence, class_names, threshold):
+def _localization(box, scores, quality, presence, outer, class_names, threshold):
     label = class_name = score = None
     if scores is not None:
         label = int(np.argmax(scores))
@@ -154,4 +198,5 @@ def _localization(box, scores, quality, presence, class_names, threshold):
         quality=quality,
         scores=None if scores is None else tuple(scores),
         presence=presence,
+        outer_box=None if absent or outer is None else tuple(outer),
     )

@@ -18,7 +18,8 @@ def match_targets(
 
     Args:
         targets: a dict by output, whose other entries are ignored; a list in the
-            order of `names`; or, for a single output, its array.
+            order of `names`; or, for a single output, its array. Without a target for
+            the presence every image holds an object.
         sample_weight: None; the same forms; or one array of weights for all outputs.
             Outputs that a dict leaves out have weight 1.
         names: names of the outputs that have targets.
@@ -28,6 +29,8 @@ def match_targets(
             another length.
     """
     targets = _by_name(targets, names, "y")
+    if "presence" in names and "presence" not in targets and "box" in targets:
+        targets = {**targets, "presence": _ones(targets["box"])[:, None]}
     missing = [name for name in names if name not in targets]
     if missing:
         raise ValueError(
@@ -45,10 +48,36 @@ def match_targets(
         if weights.get(name) is not None:
             return weights[name]
         # Keras wants weights for all outputs or for none.
-        target = matched[name]
-        return ops.ones(ops.shape(target)[:1], dtype="float32")
+        return _ones(matched[name])
 
     return matched, {name: weight(name) for name in names}
+
+
+def without_absent(
+    targets: dict[str, Any], sample_weight: dict[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The targets with weights that are 0 where an image holds no object.
+
+    Args:
+        targets: what `match_targets` gave.
+        sample_weight: its weights.
+
+    Returns:
+        Targets and weights. The weights of the presence stay.
+    """
+    if "presence" not in targets:
+        return targets, sample_weight
+    presence = ops.reshape(targets["presence"], (-1,))
+    present = ops.cast(ops.cast(presence, "float32") > 0, "float32")
+    if sample_weight is None:
+        sample_weight = dict.fromkeys(targets, ops.ones_like(present))
+    masked = {
+        name: weight
+        if name == "presence"
+        else ops.cast(ops.reshape(weight, (-1,)), "float32") * present
+        for name, weight in sample_weight.items()
+    }
+    return targets, masked
 
 
 def check_targets(
@@ -66,11 +95,14 @@ def check_targets(
 
     Raises:
         ValueError: for class ids outside of `[0, num_classes)`, one-hot labels of
-            another width, and boxes that are not `rel_xyxy`: not `(N, 4)`, not
-            finite, outside of `[0, 1]` or with `x1 < x0` or `y1 < y0`.
+            another width, a presence that is not in [0, 1], and boxes that are not
+            `rel_xyxy`: not `(N, 4)`, not finite, outside of `[0, 1]` or with `x1 < x0`
+            or `y1 < y0`.
     """
     if targets.get("label") is not None and num_classes is not None:
         _check_labels(to_numpy(targets["label"]), num_classes)
+    if targets.get("presence") is not None:
+        _check_presence(to_numpy(targets["presence"]))
     if targets.get("box") is not None:
         weight = None if sample_weight is None else sample_weight.get("box")
         _check_boxes(
@@ -89,6 +121,20 @@ def _by_name(values: Any, names: list[str], argument: str) -> dict[str, Any]:
             f"in this order. Received: {len(values)} for {len(names)} outputs"
         )
     return dict(zip(names, values))
+
+
+def _ones(target: Any) -> Any:
+    return ops.ones(ops.shape(target)[:1], dtype="float32")
+
+
+def _check_presence(presence: np.ndarray) -> None:
+    outside = ~((presence >= 0) & (presence <= 1))
+    if presence.ndim > 2 or presence.size != len(presence) or outside.any():
+        raise ValueError(
+            "The targets' `presence` must be (N, 1), 1 or 0 for an image without an "
+            f"object. Received: shape {presence.shape}, "
+            f"{presence[outside][:1].tolist() or 'all within [0, 1]'}"
+        )
 
 
 def _check_labels(labels: np.ndarray, num_classes: int) -> None:

@@ -7,17 +7,23 @@ import keras
 from keras import ops
 
 from keras_localize.boxes import iou
+from keras_localize.datasets.epoch_order import EpochOrder, takes_epochs
 from keras_localize.localizer.class_names import check_same_classes, count_classes
 from keras_localize.localizer.defaults import (
     FROZEN,
     Recipe,
     default_losses,
     default_metrics,
+    default_optimizer,
     rising_names,
 )
 from keras_localize.localizer.heads import SingleClass
 from keras_localize.localizer.one_cycle import OneCycle, OneCycleAdamW
-from keras_localize.localizer.targets import check_targets, match_targets
+from keras_localize.localizer.targets import (
+    check_targets,
+    match_targets,
+    without_absent,
+)
 from keras_localize.types import Tensor
 
 
@@ -53,11 +59,12 @@ class LocalizationModel(keras.Model):
                 then on there is no cycle.
             loss: `"auto"`: cross-entropy for the label (class ids or one-hot), where
                 the backbone is trainable with label smoothing 0.1 (not for a single
-                sigmoid unit), and `BoxLoss` (5 L1 + 2 GIoU) for the box. A dict may
+                sigmoid unit), `BoxLoss` (5 L1 + 2 GIoU) for the box, and binary
+                cross-entropy for presence and quality. A dict may
                 name some of the outputs only: the others keep their default.
             loss_weights: as in Keras; by default every loss counts 1.
-            metrics: `"auto"`: accuracy for the label, IoU and mean squared error
-                for the box, as weighted metrics, so that an image without a box
+            metrics: `"auto"`: accuracy for label and presence, IoU and mean squared
+                error for the box, as weighted metrics, so that an image without a box
                 (box weight 0) does not count. Given `metrics` or `weighted_metrics`,
                 these alone are used.
             weighted_metrics: as in Keras.
@@ -65,9 +72,7 @@ class LocalizationModel(keras.Model):
         """
         outputs = self._named_outputs()
         if isinstance(optimizer, str) and optimizer == "auto":
-            optimizer = OneCycleAdamW(
-                self._recipe().peak_rate, weight_decay=0.01, clipnorm=10.0
-            )
+            optimizer = default_optimizer(self._recipe().peak_rate)
         self._automatic = isinstance(optimizer, OneCycleAdamW)
         defaults = default_losses(outputs, self._count_classes(), self._recipe())
         if isinstance(loss, str) and loss == "auto":
@@ -93,7 +98,9 @@ class LocalizationModel(keras.Model):
 
         Targets and weights are dicts by output, or lists in the order of
         `output_names`; those that the model has no output for are ignored. Callbacks
-        that monitor an IoU or an accuracy need no `mode=`.
+        that monitor an IoU or an accuracy need no `mode=`. Batches of this library
+        have the order and the draws of the epoch of this `fit`, whatever they were
+        used for before; see `keras_localize.datasets.EpochOrder`.
 
         Raises:
             ValueError: for class ids out of range and boxes that are not `rel_xyxy`,
@@ -115,7 +122,18 @@ class LocalizationModel(keras.Model):
         else:
             self._check_class_names(given.get("validation_data"), "validation_data")
         callbacks: Any = given.get("callbacks")
-        own = [OneCycle(given.get("initial_epoch", 0))] if self._automatic else []
+        own: list[Any] = []
+        if self._automatic:
+            own.append(OneCycle(given.get("initial_epoch", 0)))
+        ordered = [
+            given[name]
+            for name in ("x", "validation_data")
+            if takes_epochs(given.get(name))
+        ]
+        own.append(EpochOrder(*ordered))
+        if takes_epochs(given.get("x")):
+            # Keras would shuffle the batches of a PyDataset once more.
+            given["shuffle"] = False
         if isinstance(callbacks, keras.callbacks.CallbackList):
             self._set_modes(callbacks.callbacks)
             for callback in own:
@@ -145,9 +163,10 @@ class LocalizationModel(keras.Model):
         """The compiled losses of all outputs.
 
         The target of the quality is the IoU of the predicted box, detached; its
-        weight is that of the box. Nobody has to supply it.
+        weight is that of the box. Nobody has to supply it. An image whose presence is
+        0 trains the presence alone.
         """
-        y, sample_weight = match_targets(y, sample_weight, self._targets())
+        y, sample_weight = self._matched(y, sample_weight)
         if "quality" in y_pred:
             truth = iou(y["box"], ops.stop_gradient(y_pred["box"]))
             y = {**y, "quality": truth[:, None]}
@@ -159,7 +178,7 @@ class LocalizationModel(keras.Model):
         self, x: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
         """The compiled metrics of the outputs that have targets."""
-        y, sample_weight = match_targets(y, sample_weight, self._targets())
+        y, sample_weight = self._matched(y, sample_weight)
         y_pred = {name: y_pred[name] for name in y}
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
@@ -177,6 +196,9 @@ class LocalizationModel(keras.Model):
     def _targets(self) -> list[str]:
         """Names of the outputs that the user has targets for."""
         return [name for name in self.output_names if name != "quality"]
+
+    def _matched(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        return without_absent(*match_targets(y, sample_weight, self._targets()))
 
     def _count_classes(self) -> int | None:
         outputs = self._named_outputs()

@@ -9,6 +9,10 @@ from keras_localize.visualization.attention import attention_maps, plot_attentio
 from keras_localize.visualization.gallery import LocalizationGallery
 from keras_localize.visualization.history import plot_history
 from keras_localize.visualization.localizations import plot_localizations
+from keras_localize.visualization.reliability import (
+    plot_reliability,
+    plot_risk_coverage,
+)
 
 __all__ = [
     "LocalizationGallery",
@@ -16,4 +20,6 @@ __all__ = [
     "plot_attention",
     "plot_history",
     "plot_localizations",
+    "plot_reliability",
+    "plot_risk_coverage",
 ]

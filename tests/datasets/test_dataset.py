@@ -581,3 +581,20 @@ def test_names_are_the_same_in_composed_and_decomposed_unicode():
     second = in_memory([decomposed, "dog"], names=["c", "d"])
     assert (first + second).class_names == (composed, "dog")
     assert first[composed].name == first[decomposed].name == decomposed
+
+
+def test_shards_are_disjoint_and_are_everything():
+    dataset = make_synthetic(11, num_classes=3, max_side=100)
+    for count in (1, 2, 3, 11, 12):
+        shards = [dataset.shard(index, count) for index in range(count)]
+        names = [name for shard in shards for name in shard.names]
+        assert sorted(names) == sorted(dataset.names)
+        assert all(shard.class_names == dataset.class_names for shard in shards)
+        even = [dataset.shard(index, count, True) for index in range(count)]
+        assert {len(shard) for shard in even} == {11 // count}
+        for shard, part in zip(shards, even):
+            assert part.names == shard.names[: 11 // count]
+    assert dataset.shard(1, 3).names == dataset.names[1::3]
+    for index, count in ((3, 3), (-1, 3), (0, 0), (0.5, 2), (True, None)):
+        with pytest.raises(ValueError, match=r"`index`|`count`"):
+            dataset.shard(index, count)

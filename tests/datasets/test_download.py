@@ -244,3 +244,54 @@ def test_what_a_killed_run_left_is_swept(serve, tmp_path):
     os.utime(old, (1, 1))
     provide([archive(serve(GOOD))], tmp_path)
     assert not old.exists() and fresh.exists()
+
+
+class Endless(http.server.BaseHTTPRequestHandler):
+    """A body without a length that does not end by itself."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(bytes(2**16))
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_body_without_end_is_capped(tmp_path):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/data.tar.gz"
+    endless = Archive(url, "sha256:0", "data", max_bytes=2**20)
+    with pytest.raises(DownloadError, match=f"{url} was refused.*1048576 bytes"):
+        provide([endless], tmp_path)
+    assert files(tmp_path) == []
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_stated_length_beyond_the_limit_is_refused_at_once(serve, tmp_path):
+    server = serve(GOOD)
+    with pytest.raises(DownloadError, match="was refused"):
+        provide([archive(server, max_bytes=len(GOOD) - 1)], tmp_path)
+    assert files(tmp_path) == []
+
+
+def test_several_at_once_download_once(serve, tmp_path):
+    server, errors = serve(GOOD), []
+
+    def run():
+        try:
+            provide([archive(server)], tmp_path)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors and len(server.requests) == 1
+    assert files(tmp_path) == COMPLETE

@@ -1,7 +1,11 @@
 """Reading ahead: each epoch sees each image once, in the order that is promised."""
 
 import gc
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -150,3 +154,46 @@ def test_after_an_interrupted_fit_an_index_is_an_index():
     batches.on_epoch_begin()
     batches.on_epoch_end()
     assert not ours()
+
+
+ORPHANS = """
+import os, signal, sys, time
+import numpy as np
+from keras_localize import make_synthetic
+
+if __name__ == "__main__":
+    batches = make_synthetic(8, max_side=100).to_pydataset(
+        8, 2, workers=2, use_multiprocessing=True
+    )
+    batches.on_epoch_begin()
+    batches[0]
+    children = open(f"/proc/self/task/{os.getpid()}/children").read()
+    print(children, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_no_process_is_left_by_a_killed_parent():
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("processes do not depend on the backend: checked on TensorFlow")
+    done = subprocess.run(
+        [sys.executable, "-c", ORPHANS],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    children = [int(number) for number in done.stdout.split()]
+    assert len(children) >= 2, done.stderr[-2000:]
+    end = time.monotonic() + 60
+    while any(map(alive, children)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not any(map(alive, children))
+
+
+def alive(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False

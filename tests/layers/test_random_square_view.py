@@ -113,6 +113,56 @@ def test_formats_and_ranks_of_boxes(bounding_box_format, rng):
         assert dtype_of(out) == "float32"
 
 
+def test_box_crops_by_the_painted_pixels(rng):
+    """The painted rectangle fills the square as much as in a crop around it."""
+    data = painted_batch(rng, 128, least=60)
+    view = RandomSquareView(SIDE, box_crop=1.0, aspect=0.0, shift=0.0, antialias=True)
+    out = view(data, seed=seeds(128))
+    painted_boxes = np.array([edges(image) for image in to_numpy(out["images"])])
+    found = (painted_boxes[:, 2:] - painted_boxes[:, :2]).max(axis=1)
+    given = data["bounding_boxes"]["boxes"]
+    longer = (given[:, 2:] - given[:, :2]).max(axis=1)
+    # The crop does not leave the square of the image, whose side is 200.
+    least = np.maximum(SIDE / 2.1, longer * SIDE / 200) - 1
+    most = np.maximum(SIDE / 1.25, longer * SIDE / 200) + 1
+    assert (found >= least).all() and (found <= most).all()
+    assert np.ptp(found[longer < 90]) > 20
+
+
+def test_box_crops_of_several_small_and_missing_boxes(rng):
+    images = np.zeros((64, 100, 100, 1), "float32")
+    view = RandomSquareView(SIDE, box_crop=1.0, aspect=0.0, zoom=1.0)
+
+    def extents(*corners):
+        rows = np.tile(np.array(corners, "float32"), (64, 1, 1))
+        data = {"images": images, "bounding_boxes": {"boxes": rows}}
+        seen = boxes_of(view(data, seed=seeds(64)))
+        return seen[..., 2:].max(1) - seen[..., :2].min(1)
+
+    # Two boxes are cropped together: both stay whole.
+    both = extents([10, 10, 20, 20], [50, 10, 60, 20])[:, 0] / SIDE
+    assert both.min() >= 1 / 2.11 and both.max() <= 1 / 1.24
+    # A box of 2 pixels is not magnified more than one of 25.
+    assert extents([40, 40, 42, 42]).max() <= 2 * SIDE / 25 / 1.25 + 1e-3
+    # Rows that mark "no box" leave the zoom as it was.
+    missing = {"images": images, "bounding_boxes": {"boxes": -np.ones((64, 1, 4))}}
+    usual = RandomSquareView(SIDE, aspect=0.0, zoom=1.0)
+    np.testing.assert_array_equal(
+        to_numpy(view(missing, seed=seeds(64))["images"]),
+        to_numpy(usual(missing, seed=seeds(64))["images"]),
+    )
+
+
+def test_the_share_of_box_crops(rng):
+    corners = np.tile(np.array([[40, 40, 60, 60]], "float32"), (512, 1, 1))
+    images = np.zeros((512, 100, 100, 1), "uint8")
+    data = {"images": images, "bounding_boxes": {"boxes": corners}}
+    view = RandomSquareView(SIDE, box_crop=0.25, aspect=0.0, zoom=1.0)
+    seen = boxes_of(view(data, seed=seeds(512)))
+    cropped = seen[:, 0, 2] - seen[:, 0, 0] > 0.3 * SIDE
+    assert pytest.approx(cropped.sum(), abs=35) == 0.25 * 512
+
+
 @pytest.mark.parametrize("min_visible", [1.0, 0.64, 0.1])
 def test_boxes_stay_in_sight_by_the_stated_share(min_visible, rng):
     count = 128
@@ -402,6 +452,7 @@ def test_config_round_trip():
         "aspect": 0.2,
         "shift": 0.05,
         "min_visible": 0.5,
+        "box_crop": 0.3,
         "fill_value": 12.5,
         "interpolation": "nearest",
         "antialias": True,
@@ -444,6 +495,7 @@ def test_boxes_stay_float32_and_data_stays_whole(rng):
         ({"aspect": -1}, ["aspect", "-1"]),
         ({"shift": 2}, ["shift", "2"]),
         ({"min_visible": 0}, ["min_visible", "0"]),
+        ({"box_crop": 1.5}, ["box_crop", "1.5"]),
         ({"interpolation": "bicubic"}, ["interpolation", "bicubic"]),
         ({"seed": "a"}, ["seed", "a"]),
     ],

@@ -10,7 +10,7 @@ import runtimes
 from tiny_backbone import tiny_backbone
 
 import keras_localize
-from keras_localize import build_localizer, export_localizer
+from keras_localize import LocalizationDataset, build_localizer, export_localizer
 from keras_localize.boxes import from_square, iou
 from keras_localize.images import letterbox
 from keras_localize.localizer.exporting.serving import ImageModel, SquareModel
@@ -86,7 +86,7 @@ def expected_for(localizer, squares, image_sizes):
     }
 
 
-def check(found, expected):
+def check(found, expected, atol=1e-4):
     assert set(found) == set(expected)
     for key, value in expected.items():
         assert found[key].dtype == value.dtype, key
@@ -95,7 +95,7 @@ def check(found, expected):
     assert keras.ops.convert_to_numpy(overlap).mean() >= 0.999
     np.testing.assert_array_equal(found["label"], expected["label"])
     for key in ("score", "scores", "quality"):
-        np.testing.assert_allclose(found[key], expected[key], atol=1e-4)
+        np.testing.assert_allclose(found[key], expected[key], atol=atol)
 
 
 @pytest.mark.parametrize("format", SQUARE)
@@ -150,6 +150,71 @@ def test_the_file_says_what_it_is(format, exported):
     assert json.loads(told["class_names"]) == NAMES
     assert told["keras_localize_version"] == keras_localize.__version__
     assert told["image_size"] == str(SIZE) and "letterboxed" in told["inputs"]
+
+
+HALF = {
+    "tensorflow": ["onnx", "litert", "openvino"],
+    "jax": ["onnx"],
+    "torch": ["onnx", "openvino"],
+}[BACKEND]
+
+
+@pytest.mark.parametrize("format", HALF)
+def test_half_the_bytes_for_the_same_answers(format, exported, localizer, rng):
+    whole = exported(format, image="square")
+    half = exported(format, image="square", precision="float16")
+    squares = rng.integers(0, 256, (20, SIZE, SIZE, 3)).astype("uint8")
+    sizes = rng.integers(10, 500, (20, 2)).astype("int32")
+    expected = expected_for(localizer, squares, sizes)
+    run = runtimes.load(format, half)
+    answers = [run(image=a, image_size=b) for a, b in zip(squares, sizes)]
+    found = {key: np.stack([one[key] for one in answers]) for key in answers[0]}
+    check(found, expected, atol=2e-3)
+    assert not np.array_equal(found["scores"], expected["scores"])
+    suffix = ".bin" if format == "openvino" else half.suffix
+    sizes = [path.with_suffix(suffix).stat().st_size for path in (half, whole)]
+    numbers = sum(value.nbytes for value in localizer.get_weights())
+    assert sizes[1] - sizes[0] > 0.4 * numbers
+    assert runtimes.read_metadata(format, half)["precision"] == "float16"
+
+
+@pytest.mark.skipif("litert" not in SQUARE, reason="Keras writes no LiteRT from JAX")
+def test_convolutions_with_integers(exported, localizer, rng, tmp_path):
+    from importlib.util import find_spec
+
+    if find_spec("ai_edge_quantizer") is None:
+        pytest.skip("needs ai-edge-quantizer")
+    whole = exported("litert", image="square")
+    images = [smooth_image(rng, 90, 120) for _ in range(30)]
+    boxes = np.tile([[0.25, 0.25, 0.75, 0.75]], (30, 1))
+    dataset = LocalizationDataset(images, boxes, [0] * 30, NAMES)
+    path = tmp_path / "int8.tflite"
+    export_localizer(
+        localizer, path, "litert", precision="int8", representative_dataset=dataset
+    )
+    assert path.stat().st_size < whole.stat().st_size
+    runs = [runtimes.load("litert", one) for one in (whole, path)]
+    overlaps = []
+    for image in images:
+        square, size = letterbox(image, SIZE)
+        inputs = {"image": square, "image_size": np.array(size, "int32")}
+        one, other = (run(**inputs) for run in runs)
+        assert {k: x.dtype for k, x in one.items()} == {
+            k: x.dtype for k, x in other.items()
+        }
+        np.testing.assert_allclose(other["scores"], one["scores"], atol=0.05)
+        overlaps.append(iou(one["box"], other["box"], "xyxy"))
+    assert np.mean([float(one) for one in overlaps]) > 0.95
+    assert runtimes.read_metadata("litert", path)["precision"] == "int8"
+    from ai_edge_litert.interpreter import Interpreter
+
+    # What is computed, and not only what is stored.
+    kinds = {
+        one["dtype"]
+        for one in Interpreter(str(path)).get_tensor_details()
+        if one["name"].count("onv")
+    }
+    assert np.int8 in kinds
 
 
 @pytest.mark.parametrize("format", SQUARE)
@@ -280,6 +345,9 @@ def test_replaces_what_was_there_and_leaves_nothing_else(tmp_path, monkeypatch):
         ({"format": "onnx", "image": "square", "refine": True}, "refine=True"),
         ({"format": "onnx", "batched": True}, "batched=True.*image='square'"),
         ({"format": "openvino", "path": "model.onnx"}, r"`path` must end in \.xml"),
+        ({"precision": "half"}, "precision='half'"),
+        ({"format": "onnx", "precision": "int8"}, "precision='int8'"),
+        ({"format": "onnx", "representative_dataset": []}, "representative_dataset"),
     ],
 )
 def test_bad_arguments_are_named(options, message, localizer, tmp_path):

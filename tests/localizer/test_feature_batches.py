@@ -90,3 +90,26 @@ def test_what_would_lose_rows_is_refused(rng):
     short = {**weights, "box": weights["box"][:9]}
     with pytest.raises(ValueError, match=r"same number of rows.*\[9, 10\]"):
         FeatureBatches(maps, targets, short)
+
+
+def test_without_the_remainder_all_batches_are_whole(rng):
+    batches = FeatureBatches(*cached(rng), batch_size=4, drop_remainder=True, seed=0)
+    seen = set()
+    for _ in range(20):
+        sizes = [len(batches[i][1]["label"]) for i in range(len(batches))]
+        assert sizes == [4, 4]
+        seen |= {int(x) for i in range(2) for x in batches[i][1]["label"]}
+        batches.on_epoch_end()
+    assert seen == set(range(10))
+    with pytest.raises(ValueError, match="`drop_remainder=True` needs"):
+        FeatureBatches(*cached(rng), batch_size=11, drop_remainder=True)
+
+
+def test_an_epoch_has_its_order(rng):
+    batches = FeatureBatches(*cached(rng), batch_size=4, seed=3)
+    orders = []
+    for _ in range(3):
+        orders.append([batches[i][1]["label"].tolist() for i in range(3)])
+        batches.on_epoch_end()
+    batches.set_epoch(1)
+    assert [batches[i][1]["label"].tolist() for i in range(3)] == orders[1]

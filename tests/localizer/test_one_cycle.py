@@ -157,3 +157,52 @@ def test_the_config_holds_the_peak():
     again = keras.optimizers.deserialize(config)
     assert type(again) is type(optimizer)
     assert float(keras.ops.convert_to_numpy(again.learning_rate)) == 0.5
+
+
+def test_rate_factors_shorten_the_steps():
+    """AdamW by hand, in float64, with a rate of its own for each variable."""
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(2, 5)), rng.normal(size=(6, 2, 5))
+    rate, decay, factors = 0.05, 0.1, [0.25, 1.0]
+    optimizer = OneCycleAdamW(rate, factors, weight_decay=decay)
+    again = OneCycleAdamW.from_config(optimizer.get_config())
+    assert again.rate_factors == factors
+    for tested in (optimizer, again):
+        variables = [keras.Variable(row.astype("float32")) for row in start]
+        tested.build(variables)
+        for step in gradients:
+            tested.apply([keras.ops.convert_to_tensor(g, "float32") for g in step])
+        for variable, factor, value, column in zip(
+            variables, factors, start, gradients.transpose(1, 0, 2)
+        ):
+            mean = square = 0.0
+            for count, gradient in enumerate(column, 1):
+                value = value - factor * rate * decay * value
+                mean = 0.9 * mean + 0.1 * gradient
+                square = 0.999 * square + 0.001 * gradient**2
+                unbiased = np.sqrt(square / (1 - 0.999**count))
+                step = mean / (1 - 0.9**count) / (unbiased + 1e-7)
+                value = value - factor * rate * step
+            found = keras.ops.convert_to_numpy(variable)
+            # Decay and step are shortened together: equal to second order.
+            np.testing.assert_allclose(found, value, rtol=2e-3, atol=1e-4)
+
+
+def test_rate_factors_of_another_number_of_variables():
+    optimizer = OneCycleAdamW(0.1, [1.0])
+    with pytest.raises(ValueError, match=r"`rate_factors` must .* 2\. Received: 1"):
+        optimizer.build([keras.Variable([1.0]), keras.Variable([1.0])])
+
+
+def test_rate_factors_in_fit(backbone, batch):
+    """A factor of 0 keeps a variable, whatever the backend compiles."""
+    localizer = build_localizer(backbone, 3, trainable_backbone=True)
+    count = len(localizer.trainable_variables)
+    factors = [0.0, *[1.0] * (count - 1)]
+    before = [keras.ops.convert_to_numpy(v) for v in localizer.trainable_variables]
+    localizer.compile(OneCycleAdamW(0.01, factors), run_eagerly=False)
+    x, y, w = batch
+    localizer.fit(x, y, 4, sample_weight=w, epochs=1, verbose=0)
+    after = [keras.ops.convert_to_numpy(v) for v in localizer.trainable_variables]
+    np.testing.assert_array_equal(after[0], before[0])
+    assert sum(not np.array_equal(a, b) for a, b in zip(after, before)) > count / 2

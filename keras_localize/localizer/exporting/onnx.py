@@ -6,18 +6,22 @@ from typing import Any
 
 import keras
 
+from keras_localize.localizer.exporting.half_weights import store_in_half
 from keras_localize.localizer.exporting.serving import ServingModel
 from keras_localize.localizer.exporting.signature import input_signature, inputs_of
 from keras_localize.localizer.exporting.torch_program import torch_program
 
 
-def write_onnx(model: ServingModel, path: Path, notes: dict[str, str]) -> None:
+def write_onnx(
+    model: ServingModel, path: Path, notes: dict[str, str], *, float16: bool = False
+) -> None:
     """Writes an ONNX file.
 
     Args:
         model: what to export.
         path: the file.
         notes: the metadata; in the file's `metadata_props`.
+        float16: whether to store the weights in float16.
     """
     onnx: Any = importlib.import_module("onnx")  # it has no types
 
@@ -34,6 +38,8 @@ def write_onnx(model: ServingModel, path: Path, notes: dict[str, str]) -> None:
     names = [one.name for one in inputs_of(model)]
     _rename(converted.graph, converted.graph.input, names)
     _rename(converted.graph, converted.graph.output, model.answers)
+    if float16:
+        store_in_half(converted)
     onnx.helper.set_model_props(converted, notes)
     onnx.checker.check_model(converted)
     onnx.save(converted, str(path))

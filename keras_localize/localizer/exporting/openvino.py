@@ -12,13 +12,16 @@ from keras_localize.localizer.exporting.signature import input_signature, inputs
 from keras_localize.localizer.exporting.torch_program import torch_program
 
 
-def write_openvino(model: SquareModel, path: Path, notes: dict[str, str]) -> None:
+def write_openvino(
+    model: SquareModel, path: Path, notes: dict[str, str], *, float16: bool = False
+) -> None:
     """Writes both files.
 
     Args:
         model: what to export.
         path: the `.xml` file.
         notes: the metadata; in OpenVINO's `rt_info` under "keras_localize".
+        float16: whether to store the weights in float16.
     """
     openvino: Any = importlib.import_module("openvino")  # it has no types
 
@@ -38,7 +41,7 @@ def write_openvino(model: SquareModel, path: Path, notes: dict[str, str]) -> Non
         _name(converted, model)
         for key, value in notes.items():
             converted.set_rt_info(value, ["keras_localize", key])
-        openvino.save_model(converted, path, compress_to_fp16=False)
+        openvino.save_model(converted, path, compress_to_fp16=float16)
 
 
 def _name(converted: Any, model: SquareModel) -> None:

@@ -9,12 +9,14 @@ from keras_localize.boxes import clip
 from keras_localize.localizer.exporting.sampling import crop, letterbox, size_of
 from keras_localize.localizer.localizer import Localizer
 from keras_localize.localizer.predictions import (
+    calibrated,
     class_probabilities,
     join_refined,
+    most_probable,
     to_original,
 )
 from keras_localize.localizer.refinement import out_of_windows, windows_around
-from keras_localize.types import Tensor
+from keras_localize.types import ImageSize, Tensor
 
 
 class ServingModel(keras.Model):
@@ -31,12 +33,41 @@ class ServingModel(keras.Model):
 
     takes: str
 
-    def __init__(self, localizer: Localizer, batched: bool = False) -> None:
+    def __init__(
+        self, localizer: Localizer, batched: bool = False, refine: bool = False
+    ) -> None:
         super().__init__(name="serving")
         self.localizer = localizer
         self.batched = batched
-        self.answers = _answer_names(localizer)
+        self.refine = refine
+        self.calibration = localizer.calibration(False, refine)
+        self.answers = _answer_names(localizer, self.calibration is not None)
         self.built = True  # it has no variables but the localizer's
+
+    def to_answer(
+        self, outputs: Mapping[str, Tensor], box: Tensor, image_size: ImageSize
+    ) -> dict[str, Tensor]:
+        """What the files give, sorted by name, each with a leading axis.
+
+        Args:
+            outputs: the localizer's outputs.
+            box: the boxes in pixels of the original images.
+            image_size: (B, 2), (height, width) of the original images.
+        """
+        class_names = self.localizer.class_names
+        outputs = calibrated(outputs, box, class_names, image_size, self.calibration)
+        answer = {"box": box}
+        if "label" in outputs:
+            scores = class_probabilities(outputs["label"], class_names)
+            answer["label"] = most_probable(scores)
+            answer["score"] = ops.max(scores, axis=-1)
+            answer["scores"] = scores
+        for name in ("quality", "presence"):
+            if name in outputs:
+                answer[name] = outputs[name][:, 0]
+        if "outer_box" in outputs:
+            answer["outer_box"] = outputs["outer_box"]
+        return {name: answer[name] for name in sorted(answer)}
 
 
 class SquareModel(ServingModel):
@@ -58,7 +89,7 @@ class SquareModel(ServingModel):
             image, image_size = image[None], image_size[None]
         outputs = predict(self.localizer, image)
         box = to_original(outputs["box"], image_size, self.localizer.image_size)
-        answer = to_answer(self.localizer, outputs, box)
+        answer = self.to_answer(outputs, box, image_size)
         return answer if self.batched else _first(answer)
 
 
@@ -80,8 +111,7 @@ class ImageModel(ServingModel):
     takes = "image: RGB (height, width, 3)"
 
     def __init__(self, localizer: Localizer, refine: bool = False) -> None:
-        super().__init__(localizer)
-        self.refine = refine
+        super().__init__(localizer, refine=refine)
         self.letterbox: Callable[[Tensor, int], Tensor] = letterbox
 
     def call(self, image: Tensor) -> dict[str, Tensor]:
@@ -95,7 +125,7 @@ class ImageModel(ServingModel):
             refined = predict(self.localizer, crop(image, window[0], size)[None])
             box = clip(out_of_windows(refined["box"], window, ops), "xyxy", image_size)
             outputs = join_refined(outputs, refined)
-        return _first(to_answer(self.localizer, outputs, box))
+        return _first(self.to_answer(outputs, box, image_size))
 
 
 def predict(localizer: Localizer, squares: Tensor) -> dict[str, Tensor]:
@@ -106,39 +136,11 @@ def predict(localizer: Localizer, squares: Tensor) -> dict[str, Tensor]:
     return localizer(squares, training=False)
 
 
-def to_answer(
-    localizer: Localizer, outputs: Mapping[str, Tensor], box: Tensor
-) -> dict[str, Tensor]:
-    """What the files give, sorted by name, each with a leading axis.
-
-    Args:
-        localizer: the localizer.
-        outputs: its outputs.
-        box: the boxes in pixels of the original images.
-    """
-    answer = {"box": box}
-    if "label" in outputs:
-        scores = class_probabilities(outputs["label"], localizer.class_names)
-        answer["label"] = _argmax(scores)
-        answer["score"] = ops.max(scores, axis=-1)
-        answer["scores"] = scores
-    for name in ("quality", "presence"):
-        if name in outputs:
-            answer[name] = outputs[name][:, 0]
-    return {name: answer[name] for name in sorted(answer)}
-
-
-def _answer_names(localizer: Localizer) -> list[str]:
+def _answer_names(localizer: Localizer, calibrated: bool) -> list[str]:
     names = set(localizer.output)
-    return sorted(names | {"score", "scores"} if "label" in names else names)
-
-
-def _argmax(scores: Tensor) -> Tensor:
-    """The first of the largest scores, int32, by operations that converters know."""
-    ids = ops.arange(0, scores.shape[-1], dtype="float32")
-    below = scores < ops.max(scores, axis=-1, keepdims=True)
-    candidates = ops.where(below, float(scores.shape[-1]), ids)
-    return ops.cast(ops.min(candidates, axis=-1), "int32")
+    if "label" in names:
+        names |= {"score", "scores"}
+    return sorted(names | {"outer_box"} if calibrated else names)
 
 
 def _first(answer: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,190 @@
+"""A CSV table as columns: read once from start to end, without keeping its cells."""
+
+import csv
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from keras_localize.boxes.formats import as_corners, is_relative
+from keras_localize.datasets.annotation import AnnotatedObject
+from keras_localize.datasets.annotation_files import TABLE_LIMIT, image_name
+from keras_localize.datasets.csv_columns import Column, find_columns
+from keras_localize.datasets.csv_columns import Columns as TableColumns
+from keras_localize.datasets.csv_table import Row, Table
+from keras_localize.datasets.csv_units import HIGHEST, LOWEST
+from keras_localize.datasets.csv_via import is_via
+from keras_localize.datasets.simple_records import Columns, is_plain
+
+_ROWS = 2**15
+
+
+class ColumnRows:
+    """Reads the rows of a table that is there as columns; see `csv_rows.BoxRows`.
+
+    Args:
+        columns: the table.
+        lines: (M,) the line of each object.
+        image_name: the name of the column of images, for errors.
+
+    Attributes:
+        rows: the rows of the images that were not left out; their cells are the
+            image's name and the number of the object.
+    """
+
+    image = 0
+
+    def __init__(self, columns: Columns, lines: np.ndarray, image_name: str) -> None:
+        self.columns = columns
+        self.lines = lines
+        self.image_name = image_name
+        self._kept = np.ones(len(columns.names), bool)
+
+    def leave_out(self, images: np.ndarray) -> None:
+        """Leaves the rows of these images out."""
+        self._kept[images] = False
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        image = self.columns.image
+        for number in np.flatnonzero(self._kept[image]).tolist():
+            name = self.columns.names[image[number]]
+            yield int(self.lines[number]), [name, str(number)]
+
+    def object(self, line: int, cells: list[str]) -> tuple[AnnotatedObject, None]:
+        columns, number = self.columns, int(cells[1])
+        label = columns.class_names[columns.labels[number]]
+        x0, y0, x1, y1 = columns.corners[number].tolist()
+        return AnnotatedObject(
+            label, (x0, y0, x1, y1), columns.relative, f"line {line}"
+        ), None
+
+    def size(self, line: int, cells: list[str]) -> tuple[float, float]:
+        height, width = self.columns.sizes[self.columns.image[int(cells[1])]].tolist()
+        return height, width
+
+
+def column_rows(
+    path: Path,
+    given: dict[str, tuple[Column, ...]],
+    bounding_box_format: str | None,
+) -> ColumnRows | None:
+    """The rows of a table as columns, or None where the table is not a plain one.
+
+    A plain one is separated by commas, states the size of every image, has a class
+    and four numbers in every row, and its numbers say what their unit is. What is
+    wrong with another, `read_table` and `BoxRows` say.
+
+    Args:
+        path: the table.
+        given: the columns that the user names, as `check_columns` gives them.
+        bounding_box_format: the user's, or None.
+    """
+    try:
+        if path.stat().st_size > TABLE_LIMIT:
+            return None
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return _read(path, file, given, bounding_box_format)
+    except (OSError, ValueError, csv.Error):
+        return None
+
+
+def _read(
+    path: Path,
+    file: TextIO,
+    given: dict[str, tuple[Column, ...]],
+    bounding_box_format: str | None,
+) -> ColumnRows | None:
+    reader = csv.reader(file, skipinitialspace=True, strict=True)
+    first = [cell.strip() for cell in next(reader, [])]
+    # Another separator than the comma is found by `read_table`.
+    if len(first) < 2 or first[0].startswith("sep=") or {*";\t"} & {*"".join(first)}:
+        return None
+    head = Table(path, [(reader.line_num, first)], ",", False)
+    if is_via(head):
+        return None
+    found = find_columns(head, given, bounding_box_format)
+    if found.size is None:
+        return None
+    rows = ((reader.line_num, cells) for cells in reader if cells)
+    if not found.header:
+        rows = itertools.chain(head.rows, rows)
+    images: dict[str, int] = {}
+    classes: dict[str, int] = {}
+    parts: list[tuple[np.ndarray, ...]] = []
+    while chunk := list(itertools.islice(rows, _ROWS)):
+        parts.append(_part(chunk, found, images, classes))
+    if not parts:
+        return None
+    lines, image, labels, numbers = (np.concatenate(each) for each in zip(*parts))
+    del parts
+    values = numbers[:, :4]
+    with np.errstate(all="ignore"):
+        corners = np.stack(as_corners(values.T, found.layout), axis=1)
+    _, first_rows = np.unique(image, return_index=True)
+    columns = Columns(
+        names=list(images),
+        sizes=numbers[first_rows, 4:],
+        image=image,
+        corners=corners,
+        labels=labels,
+        class_names=list(classes),
+        relative=_in_fractions(values, corners, found, bounding_box_format),
+    )
+    return ColumnRows(columns, lines, found.names[found.image])
+
+
+def _part(
+    chunk: list[Row],
+    found: TableColumns,
+    images: dict[str, int],
+    classes: dict[str, int],
+) -> tuple[np.ndarray, ...]:
+    """Some rows as columns; ValueError where they are not plain.
+
+    Args:
+        chunk: lines and cells.
+        found: what the columns hold.
+        images: name -> number; takes up new ones.
+        classes: the same.
+    """
+    assert found.size is not None
+    lines, rows = zip(*chunk)
+    if set(map(len, rows)) != {len(found.names)}:
+        raise ValueError("rows of different lengths")
+    columns = list(zip(*rows))
+    names = [name.strip() for name in columns[found.image]]
+    names = [name if is_plain(name) else image_name(name) for name in names]
+    labels = [label.strip() for label in columns[found.label]]
+    if "" in names or "" in labels:
+        raise ValueError("a cell is empty")
+    chosen = (*found.box, *found.size)
+    numbers = np.array([[*map(float, columns[number])] for number in chosen]).T
+    if not np.isfinite(numbers).all():
+        raise ValueError("a number is not finite")
+    return (
+        np.array(lines),
+        np.array([images.setdefault(name, len(images)) for name in names]),
+        np.array([classes.setdefault(label, len(classes)) for label in labels]),
+        numbers,
+    )
+
+
+def _in_fractions(
+    values: np.ndarray,
+    corners: np.ndarray,
+    found: TableColumns,
+    bounding_box_format: str | None,
+) -> bool:
+    """As `csv_units.in_fractions`; ValueError where that has to look closer."""
+    if bounding_box_format is not None:
+        return is_relative(bounding_box_format)
+    has_area = (corners[:, :2] < corners[:, 2:]).all(axis=1)
+    pixels = (values.min(axis=1) < LOWEST) | (values.max(axis=1) > HIGHEST)
+    fractions = ~pixels & (values % 1 != 0).any(axis=1)
+    pixels, fractions = ((kind & has_area).any() for kind in (pixels, fractions))
+    if pixels == fractions or (fractions and not found.header):
+        raise ValueError("the unit is not clear")
+    return bool(fractions)

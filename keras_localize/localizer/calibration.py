@@ -1,0 +1,260 @@
+"""What a localizer learns from images that it was not trained on."""
+
+import dataclasses
+import math
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_localize.arrays import to_numpy
+from keras_localize.boxes import clip, convert, iou
+from keras_localize.checks import check_bool, check_number
+from keras_localize.datasets import LocalizationDataset
+from keras_localize.localizer.conformal import (
+    conformal_margin,
+    isotonic_knots,
+    least_images,
+    side_errors,
+)
+from keras_localize.localizer.localization import Localization
+from keras_localize.types import ArrayLike, ImageSize, Tensor
+
+# Of a class with fewer images beyond its margin the coverage would vary too much.
+_LEAST_BEYOND = 10
+# Wide enough for any image, and still finite in half precision's products.
+_WHOLE_IMAGE = 1e6
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """How predicted boxes relate to true ones, on images held out from training.
+
+    Made by `Localizer.calibrate`, which keeps one for each combination of
+    `flip_average` and `refine`.
+
+    Attributes:
+        coverage: the probability with which the outer box shall hold the object.
+        images: how many images it was made from.
+        margin: how far each side of the outer box lies outside of the box, in widths
+            (left, right) and heights (top, bottom) of the box; infinite, for the whole
+            image, where the images were too few.
+        class_margins: class id -> the margin of images with this predicted class;
+            empty unless it was made with `per_class=True`.
+        quality: (x, y) of the knots of the increasing polyline from the predicted
+            quality to the calibrated one; None where the model predicts none.
+        weights: a number that is another one for a model with other weights; 0 where
+            it was made from answers alone.
+
+    Example:
+
+    >>> calibration = keras_localize.Calibration(
+    ...     coverage=0.9, images=50, margin=0.25, class_margins={}, quality=None
+    ... )
+    >>> answer = keras_localize.Localization(0, "cat", 0.9, (20, 20, 60, 40), None)
+    >>> calibration.apply([answer], image_sizes=[(100, 65)])[0].outer_box
+    (10.0, 15.0, 65.0, 45.0)
+    """
+
+    coverage: float
+    images: int
+    margin: float
+    class_margins: Mapping[int, float]
+    quality: tuple[tuple[float, ...], tuple[float, ...]] | None
+    weights: int = 0
+
+    def calibrated_quality(self, quality: Tensor) -> Tensor:
+        """Predicted quality (N, 1) to the IoU that such boxes have on average."""
+        if self.quality is None:
+            return quality
+        x, y = (np.array(knots, "float64") for knots in self.quality)
+        starts, widths, slopes = (
+            part.astype("float32")
+            for part in (x[:-1], np.diff(x), np.diff(y) / np.diff(x))
+        )
+        # How far the quality has come along each piece of the polyline.
+        along = ops.maximum(ops.subtract(quality, starts), 0.0)
+        rises = ops.multiply(ops.minimum(along, widths), slopes)
+        return ops.sum(rises, axis=-1, keepdims=True) + float(y[0])
+
+    def outer_boxes(
+        self, boxes: Tensor, image_sizes: ImageSize, label: Tensor | None
+    ) -> Tensor:
+        """The boxes that hold the objects.
+
+        Args:
+            boxes: predicted boxes (N, 4), `xyxy` in pixels of the images.
+            image_sizes: (N, 2), (height, width).
+            label: (N,) predicted class ids; None where there are no margins by class.
+        """
+        boxes = ops.convert_to_tensor(boxes, "float32")
+        margin = min(self.margin, _WHOLE_IMAGE)
+        margins: Any = margin
+        if self.class_margins:
+            margins = ops.ones_like(boxes[:, :1]) * margin
+            for class_id, own in self.class_margins.items():
+                here = ops.equal(label, class_id)[:, None]
+                margins = ops.where(here, min(own, _WHOLE_IMAGE), margins)
+        out = margins * ops.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)
+        outer = ops.concatenate([boxes[:, :2] - out, boxes[:, 2:] + out], axis=-1)
+        return clip(outer, "xyxy", image_sizes)
+
+    def apply(
+        self, localizations: Sequence[Localization | None], image_sizes: ArrayLike
+    ) -> list[Localization | None]:
+        """Answers with an outer box and calibrated quality.
+
+        Args:
+            localizations: N uncalibrated answers, of the model and the options that
+                the calibration was made from. What has no box stays as it is.
+            image_sizes: (N, 2), (height, width) of the images in pixels.
+        """
+        answers = list(localizations)
+        rows = [i for i, x in enumerate(answers) if x is not None and x.box is not None]
+        if not rows:
+            return answers
+        chosen: list[Any] = [answers[i] for i in rows]
+        boxes = np.array([x.box for x in chosen], "float32")
+        sizes = np.asarray(image_sizes)[rows]
+        label = np.array([-1 if x.label is None else x.label for x in chosen])
+        outer = to_numpy(self.outer_boxes(boxes, sizes, label)).tolist()
+        quality: Any = [x.quality for x in chosen]
+        if quality[0] is not None:
+            column = np.array(quality, "float32")[:, None]
+            quality = to_numpy(self.calibrated_quality(column))[:, 0].tolist()
+        for i, answer, box, value in zip(rows, chosen, outer, quality):
+            answers[i] = answer._replace(outer_box=tuple(box), quality=value)
+        return answers
+
+    def to_config(self) -> dict[str, Any]:
+        """The attributes as JSON takes them; an infinite margin as None."""
+        config = dataclasses.asdict(self)
+        margins = {str(k): _or_none(v) for k, v in self.class_margins.items()}
+        return {**config, "margin": _or_none(self.margin), "class_margins": margins}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The calibration that `to_config` described."""
+        margins = {int(k): _or_inf(v) for k, v in config["class_margins"].items()}
+        knots = config["quality"]
+        changed = {
+            "margin": _or_inf(config["margin"]),
+            "class_margins": margins,
+            "quality": None if knots is None else (tuple(knots[0]), tuple(knots[1])),
+        }
+        return cls(**{**config, **changed})
+
+
+def calibrate_localizations(
+    localizations: Sequence[Localization | None],
+    dataset: LocalizationDataset,
+    coverage: float = 0.9,
+    *,
+    per_class: bool = False,
+) -> Calibration:
+    """A calibration from answers that one already has; see `Localizer.calibrate`.
+
+    Args:
+        localizations: one answer for each record of `dataset`, in its order. Those
+            without a box, and those of images without a true box, are left out:
+            localize with `presence_threshold=0`.
+        dataset: the truth: images that the model was not trained on.
+        coverage: the wanted coverage, in (0, 1).
+        per_class: whether each predicted class gets a margin of its own.
+
+    Returns:
+        A `Calibration`. Where the images are too few its margin is infinite, with a
+        warning.
+
+    Raises:
+        ValueError: for a `coverage` that is not in (0, 1), another number of answers,
+            or none that has a box.
+
+    Example:
+
+    >>> data = keras_localize.make_synthetic(20)
+    >>> sizes = data.image_sizes
+    >>> answers = [
+    ...     keras_localize.Localization(0, "disc", 0.9, (9, 9, w - 9, h - 9), None)
+    ...     for h, w in sizes
+    ... ]
+    >>> calibration = keras_localize.calibrate_localizations(answers, data, 0.8)
+    >>> outer = [a.outer_box for a in calibration.apply(answers, sizes)]
+    >>> calibration.images, len(outer)
+    (20, 20)
+    """
+    coverage = check_coverage(coverage)
+    check_bool(per_class, "per_class")
+    if len(localizations) != len(dataset):
+        raise ValueError(
+            f"`localizations` must be one answer for each of {len(dataset)} images. "
+            f"Received: {len(localizations)}"
+        )
+    counted = {
+        i: answer
+        for i, answer in enumerate(localizations)
+        if answer is not None and answer.box is not None and dataset.weights[i] > 0
+    }
+    if not counted:
+        raise ValueError(
+            "`dataset` must have images with boxes, and answers with boxes to them. "
+            "Received: none"
+        )
+    truth, answers = dataset[list(counted)], list(counted.values())
+    boxes = np.array([answer.box for answer in answers], "float32")
+    true = to_numpy(convert(truth.boxes, "rel_xyxy", "xyxy", truth.image_sizes))
+    errors = side_errors(boxes, true)
+    labels = np.array([answer.label for answer in answers])
+    class_margins = {}
+    if per_class and answers[0].label is not None:
+        least = _LEAST_BEYOND / (1 - coverage)
+        for class_id in np.unique(labels):
+            own = errors[labels == class_id]
+            if len(own) >= least:
+                class_margins[int(class_id)] = _margin(own, coverage)
+    knots = None
+    if answers[0].quality is not None:
+        overlap = to_numpy(iou(true, boxes, "xyxy"))
+        knots = isotonic_knots(np.array([x.quality for x in answers]), overlap)
+    margin = _margin(errors, coverage)
+    if math.isinf(margin):
+        warnings.warn(
+            f"The outer box is the whole image: a coverage of {coverage} needs at "
+            f"least {least_images(coverage)} images with a box, and there are "
+            f"{len(answers)}.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return Calibration(coverage, len(answers), margin, class_margins, knots)
+
+
+def check_coverage(coverage: Any) -> float:
+    """`coverage` as a `float`, or a ValueError unless in (0, 1)."""
+    if not 0 < check_number(coverage, "coverage") < 1:
+        raise ValueError(f"`coverage` must be in (0, 1). Received: coverage={coverage}")
+    return float(coverage)
+
+
+def _margin(errors: np.ndarray, coverage: float) -> float:
+    # The outer box is never smaller than the box.
+    return max(conformal_margin(errors, coverage), 0.0)
+
+
+def digest_of(layers: Sequence[keras.Layer]) -> int:
+    """A number that is another one for other weights, the same on every backend."""
+    digest = 0
+    for weight in (weight for layer in layers for weight in layer.weights):
+        digest = zlib.crc32(to_numpy(weight).tobytes(), digest)
+    return digest
+
+
+def _or_none(margin: float) -> float | None:
+    return None if math.isinf(margin) else margin
+
+
+def _or_inf(margin: float | None) -> float:
+    return math.inf if margin is None else margin

@@ -1,0 +1,424 @@
+"""One call that trains a localizer: heads on cached features, then fine-tuning."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from keras_localize import types
+from keras_localize.arrays import digest_array
+from keras_localize.checks import (
+    check_non_negative_int,
+    check_positive_int,
+    check_seed,
+)
+from keras_localize.datasets import LocalizationDataset
+from keras_localize.files import replacing
+from keras_localize.layers import RandomSquareView
+from keras_localize.localizer.candidates import (
+    Candidate,
+    best,
+    evaluated_candidates,
+)
+from keras_localize.localizer.class_names import check_known_classes
+from keras_localize.localizer.defaults import default_optimizer
+from keras_localize.localizer.feature_batches import FeatureBatches
+from keras_localize.localizer.feature_cache import Cached, cache_features
+from keras_localize.localizer.localizer import Localizer
+from keras_localize.localizer.resumable import History, resumable_fit
+from keras_localize.localizer.training import LocalizationModel
+from keras_localize.localizer.training_plan import (
+    BOX_CROP,
+    HELD_OUT,
+    TrainingPlan,
+    plan_training,
+)
+
+Callbacks = Sequence[keras.callbacks.Callback] | keras.callbacks.Callback | None
+Verbose = Literal["auto", 0, 1, 2]
+
+# Bytes. Larger features go to a folder; larger squares are decoded in every epoch.
+FEATURES_IN_MEMORY = 4_000_000_000
+SQUARES_IN_MEMORY = 2_000_000_000
+
+
+def train_localizer(
+    localizer: Localizer,
+    train: LocalizationDataset,
+    validation: LocalizationDataset | None = None,
+    *,
+    head_epochs: int | None = None,
+    views: int | None = None,
+    fine_tune_epochs: int = 0,
+    batch_size: int = 32,
+    cache: types.Path | None = None,
+    seed: int | None = None,
+    callbacks: Callbacks = None,
+    verbose: Verbose = "auto",
+) -> History:
+    """Trains a localizer on a dataset, by a recipe that suits its size.
+
+    1. *features*: the features of the frozen backbone are computed once, for several
+       random views of each image and their horizontal flips.
+    2. *heads*: the heads are trained on these features.
+    3. *fine-tuning*, with `fine_tune_epochs`: all layers are trained, on a new random
+       view of each image in every epoch.
+    4. *choice*, after fine-tuning: of the weights before it, after it, and three
+       averages of both (WiSE-FT, arXiv 2109.01903), those are kept that have the best
+       mean of box IoU and label accuracy on the validation images, among those that
+       are in neither worse than before. So fine-tuning never makes the model worse on
+       these images.
+
+    A backbone that is trainable when it comes here, because it has no pretrained
+    weights, is trained as a whole, in one phase named *all layers*.
+
+    The rules behind the defaults, and the measurements behind the rules, are in
+    docs/localizer.md. `Localizer.split`, `cache_features`, `FeatureBatches`,
+    `Localizer.unfreeze`, `compile` and `fit` are the parts, for recipes of your own.
+
+    Args:
+        localizer: what is trained, in place. Afterwards it is compiled with the
+            default configuration, and the same layers are trainable as before.
+        train: training images. Classes are matched by name.
+        validation: images for the `val_` values of the history and for the choice.
+            None: there are no `val_` values; for the choice a tenth of `train` is
+            held out of the training.
+        head_epochs: epochs of the heads (or of all layers, for a trainable backbone).
+            None: as many as give about 1,300 steps, between 3 and 60.
+        views: random views of each image whose features are cached. None: as many as
+            give about 6,000 in all, between 1 and 16.
+        fine_tune_epochs: epochs of fine-tuning; 0: none.
+        batch_size: images per batch. The heads are trained on twice as many features.
+        cache: a folder that makes the call resumable: features, and after every epoch
+            the state of the training, are kept in it. The same call goes on where an
+            interrupted one was, and ends with the same weights. A call with other
+            `fine_tune_epochs` takes features and heads from it. None: everything is
+            kept in memory, or in a temporary folder where the features are larger
+            than 4 GB.
+        seed: of order and views. None: taken from `keras.utils.set_random_seed`.
+        callbacks: Keras callbacks, called in every phase. In the phase *heads* their
+            model is the `LocalizerHeads` that has the localizer's weights.
+        verbose: 0: silent; 1: progress bars; 2: a line for each epoch; `"auto"`: 1 in
+            a terminal, else 2.
+
+    Returns:
+        The history: a dict of lists with one value for each epoch, as the `history`
+        of `fit` has them, and `"phase"`, the name of each epoch's phase. With
+        `fine_tune_epochs` it has `"choice"` too: one dict for each of the weights that
+        were compared, with `"name"`, `"kept"` and the validation values.
+
+    Raises:
+        ValueError: for an empty dataset, a class that the localizer lacks, or a
+            `cache` of a call with other arguments.
+
+    Example:
+
+    >>> data = keras_localize.make_synthetic(40, num_classes=2)
+    >>> backbone = keras.Sequential(
+    ...     [keras.Input((64, 64, 3)), keras.layers.Conv2D(8, 8, strides=8)]
+    ... )
+    >>> localizer = keras_localize.build_localizer(
+    ...     backbone, 2, class_names=data.class_names, preprocessing=None
+    ... )
+    >>> history = keras_localize.train_localizer(
+    ...     localizer, data, head_epochs=2, fine_tune_epochs=1, verbose=0
+    ... )
+    >>> history["phase"]
+    ['heads', 'heads', 'fine-tuning']
+    """
+    if not isinstance(localizer, Localizer):
+        raise ValueError(
+            "`localizer` must be a Localizer, as `build_localizer` makes it. "
+            f"Received: {type(localizer).__name__}"
+        )
+    check_positive_int(batch_size, "batch_size")
+    check_non_negative_int(fine_tune_epochs, "fine_tune_epochs")
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(
+            f"`verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}"
+        )
+    train = _matched(localizer, train, "train")
+    held_out = validation
+    if validation is not None:
+        held_out = validation = _matched(localizer, validation, "validation")
+    elif fine_tune_epochs:
+        train, held_out = train.split(HELD_OUT, seed=0)
+    if held_out is not None and not len(held_out):
+        raise ValueError("`validation` must hold images. Received: none")
+    plan = plan_training(
+        localizer,
+        images=len(train),
+        views=views,
+        head_epochs=head_epochs,
+        fine_tune_epochs=fine_tune_epochs,
+        batch_size=batch_size,
+    )
+    with _folder(cache, plan) as folder:
+        if cache is None or folder is None:
+            seed = check_seed(seed)
+        else:
+            seed = _seed_of_call(folder, plan, seed, train, validation)
+        training = _Training(
+            localizer=localizer,
+            plan=plan,
+            train=train,
+            validation=validation,
+            seed=seed,
+            folder=folder,
+            resumable=cache is not None,
+            callbacks=keras.tree.flatten(callbacks) if callbacks else [],
+            verbose=_resolved(verbose),
+        )
+        return training.run(held_out)
+
+
+@dataclasses.dataclass
+class _Training:
+    """One call of `train_localizer`, with everything that is decided."""
+
+    localizer: Localizer
+    plan: TrainingPlan
+    train: LocalizationDataset
+    validation: LocalizationDataset | None
+    seed: int
+    # Features that are too large for memory lie here, and with `resumable` the rest.
+    folder: Path | None
+    resumable: bool
+    callbacks: list[keras.callbacks.Callback]
+    verbose: Literal[0, 1, 2]
+
+    def run(self, held_out: LocalizationDataset | None) -> History:
+        """All phases; `held_out` are the images for the choice."""
+        plan, localizer = self.plan, self.localizer
+        if plan.whole:
+            return self.all_layers()
+        history = self.heads()
+        if not plan.fine_tune_epochs or held_out is None:
+            localizer.compile()
+            return history
+        before = localizer.get_weights()
+        with _trainable_as_before(localizer):
+            history = _joined(history, self.fine_tune())
+        candidates = self.candidates(before, held_out)
+        kept = best(candidates)
+        localizer.set_weights(kept.weights)
+        history["choice"] = [
+            {"name": one.name, "kept": one is kept, **one.values} for one in candidates
+        ]
+        self.say(f"kept: {kept.name}")
+        return history
+
+    def heads(self) -> History:
+        """Trains the heads on cached features of the frozen backbone."""
+        plan = self.plan
+        self.say(
+            f"features: {plan.views} random views of {len(self.train)} images, "
+            "and their horizontal flips"
+        )
+        features, heads = self.localizer.split()
+        cache = functools.partial(cache_features, features, verbose=self.verbose)
+        views = self.batches(self.train, augment=self.view)
+        cached = cache(views, views=plan.views, path=self.part("features"))
+        validation: Cached | None = None
+        if self.validation is not None:
+            squares = self.batches(self.validation)
+            path = self.part("validation_features")
+            validation = cache(squares, mirror=False, path=path)
+        heads.compile()
+        batch_size = plan.head_batch_size
+        return self.fit(
+            "heads",
+            heads,
+            FeatureBatches(*cached, batch_size=batch_size, seed=self.seed),
+            plan.head_epochs,
+            validation and FeatureBatches(*validation, batch_size, shuffle=False),
+            "heads",
+        )
+
+    def fine_tune(self) -> History:
+        """Trains all layers, on a new view of each image in every epoch."""
+        plan, localizer = self.plan, self.localizer
+        localizer.unfreeze(batch_normalization=plan.batch_normalization)
+        backbone = {id(x) for x in localizer.backbone.trainable_variables}
+        factors = [
+            plan.backbone_factor if id(x) in backbone else 1.0
+            for x in localizer.trainable_variables
+        ]
+        localizer.compile(default_optimizer(plan.peak_rate, factors))
+        part = f"fine-tuning_{plan.fine_tune_epochs}"
+        return self.fit_squares("fine-tuning", plan.fine_tune_epochs, part)
+
+    def all_layers(self) -> History:
+        """Trains a network that has no pretrained weights."""
+        self.localizer.compile()
+        return self.fit_squares("all layers", self.plan.head_epochs, "all_layers")
+
+    def fit_squares(self, phase: str, epochs: int, part: str) -> History:
+        """Trains the localizer itself, on random views."""
+        squares = self.batches(self.train, shuffle=True, augment=self.view)
+        validation = self.validation and self.batches(self.validation)
+        return self.fit(phase, self.localizer, squares, epochs, validation, part)
+
+    def fit(
+        self,
+        phase: str,
+        model: LocalizationModel,
+        x: Any,
+        epochs: int,
+        validation: Any,
+        part: str,
+    ) -> History:
+        """One phase, whose state is kept in this part of the folder."""
+        self.say(f"{phase}: {epochs} epochs")
+        history = resumable_fit(
+            model,
+            self.part(part) if self.resumable else None,
+            x,
+            epochs=epochs,
+            validation_data=validation,
+            callbacks=self.callbacks,
+            shuffle=False,  # the batches are shuffled already
+            verbose=self.verbose,
+        )
+        return {**history, "phase": [phase] * len(history["loss"])}
+
+    def candidates(
+        self, before: list[np.ndarray], held_out: LocalizationDataset
+    ) -> list[Candidate]:
+        """Weights to choose from, with what they reach on the images held out."""
+        localizer = self.localizer
+        localizer.compile()
+        squares = self.batches(held_out)
+
+        def evaluate(weights: list[np.ndarray]) -> dict[str, float]:
+            localizer.set_weights(weights)
+            return localizer.evaluate(squares, return_dict=True, verbose=0)
+
+        return evaluated_candidates(before, localizer.get_weights(), evaluate)
+
+    @property
+    def view(self) -> RandomSquareView:
+        """Each image flipped, zoomed, stretched and shifted, or cropped to its box."""
+        size = self.localizer.image_size
+        return RandomSquareView(size, box_crop=BOX_CROP, bounding_box_format="rel_xyxy")
+
+    def batches(self, data: LocalizationDataset, **options: Any) -> Any:
+        """Batches of squares, decoded once where they fit into memory."""
+        size = self.localizer.image_size
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        make = data.to_tf_data if on_tensorflow else data.to_pydataset
+        fits = len(data) * size * size * 3 <= SQUARES_IN_MEMORY
+        cache = "memory" if fits else None
+        return make(size, self.plan.batch_size, seed=self.seed, cache=cache, **options)
+
+    def part(self, name: str) -> Path | None:
+        """The place of one part in the folder."""
+        return self.folder and self.folder / name
+
+    def say(self, text: str) -> None:
+        if self.verbose:
+            print(text, flush=True)
+
+
+def _joined(first: History, second: History) -> History:
+    """One history after the other."""
+    names = dict.fromkeys([*first, *second])
+    return {name: first.get(name, []) + second.get(name, []) for name in names}
+
+
+@contextlib.contextmanager
+def _trainable_as_before(localizer: Localizer) -> Iterator[None]:
+    """Afterwards the same layers are trainable as before."""
+    layers = [localizer.backbone, *localizer.backbone.layers]
+    flags = [layer.trainable for layer in layers]
+    try:
+        yield
+    finally:
+        for layer, flag in zip(layers, flags):
+            layer.trainable = flag
+
+
+@contextlib.contextmanager
+def _folder(cache: types.Path | None, plan: TrainingPlan) -> Iterator[Path | None]:
+    """The user's folder, or a temporary one for features larger than memory."""
+    if cache is not None:
+        yield Path(cache)
+    elif plan.feature_bytes > FEATURES_IN_MEMORY and not plan.whole:
+        with tempfile.TemporaryDirectory(prefix="keras_localize_") as folder:
+            yield Path(folder)
+    else:
+        yield None
+
+
+def _seed_of_call(
+    folder: Path,
+    plan: TrainingPlan,
+    seed: int | None,
+    train: LocalizationDataset,
+    validation: LocalizationDataset | None,
+) -> int:
+    """The seed of the call that the folder is of; a new folder is marked.
+
+    Raises:
+        ValueError: where it is of a call with other arguments.
+    """
+    path = folder / "call.json"
+    call = {
+        **dataclasses.asdict(plan.without_fine_tuning()),
+        "train": _digest(train),
+        "validation": validation and _digest(validation),
+        "seed": seed,
+    }
+    if not path.exists():
+        call["seed"] = check_seed(seed)
+        with replacing(path) as unfinished:
+            unfinished.write_text(json.dumps(call), encoding="utf-8")
+        return call["seed"]
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if seed is None:
+        call["seed"] = kept["seed"]
+    different = [name for name in call if call[name] != kept.get(name)]
+    if different:
+        raise ValueError(
+            f"`cache` must be the folder of a call with the same arguments. {folder} "
+            f"differs in: {', '.join(different)}"
+        )
+    return kept["seed"]
+
+
+def _digest(data: LocalizationDataset) -> str:
+    """A text that is the same for the same records. (Images: see `cache_features`.)"""
+    digest = hashlib.sha256(repr((data.names, data.class_names)).encode())
+    for array in (data.boxes, data.labels, data.weights, data.presence):
+        digest_array(digest, array)
+    return digest.hexdigest()
+
+
+def _resolved(verbose: Verbose) -> Literal[0, 1, 2]:
+    if verbose == "auto":
+        return 1 if sys.stdout.isatty() else 2
+    return verbose
+
+
+def _matched(
+    localizer: Localizer, data: LocalizationDataset, argument: str
+) -> LocalizationDataset:
+    """The dataset with the localizer's classes in the localizer's order."""
+    if not isinstance(data, LocalizationDataset):
+        raise ValueError(
+            f"`{argument}` must be a LocalizationDataset. Received: "
+            f"{type(data).__name__}"
+        )
+    check_known_classes(localizer, data, argument)
+    if localizer.num_classes is None or localizer.class_names is None:
+        return data
+    return data.with_class_names(localizer.class_names)

@@ -1,0 +1,132 @@
+"""How `train_localizer` trains: the defaults as functions of data and network.
+
+docs/localizer.md has the measurements behind the numbers here.
+"""
+
+import dataclasses
+import math
+
+import keras
+
+from keras_localize.checks import check_positive_int
+from keras_localize.localizer.localizer import Localizer
+
+# Share of the training images that is held out where there are no others for a choice.
+HELD_OUT = 0.1
+# Steps of the heads, and views of all images together, that more do not improve.
+HEAD_STEPS = 1300
+CACHED_VIEWS = 6000
+# Share of the views that are crops around the boxes, as `localize(refine=True)` makes.
+BOX_CROP = 0.5
+# Peak of the one-cycle schedule during fine-tuning.
+PEAK_RATE = 1e-3
+# Steps from which fine-tuning is long.
+LONG_STEPS = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that is decided before the training begins.
+
+    Attributes:
+        whole: whether all layers are trained from the start, in one phase.
+        views: random views of each image whose features are cached.
+        head_epochs: epochs of the heads, or of all layers where `whole`.
+        fine_tune_epochs: epochs of fine-tuning.
+        batch_size: images per batch.
+        head_batch_size: features per batch.
+        batch_normalization: whether it trains during fine-tuning.
+        peak_rate: of the one-cycle schedule during fine-tuning.
+        backbone_factor: on the rate of the backbone's layers during fine-tuning.
+        feature_bytes: size of all cached features.
+    """
+
+    whole: bool
+    views: int
+    head_epochs: int
+    fine_tune_epochs: int
+    batch_size: int
+    head_batch_size: int
+    batch_normalization: bool
+    peak_rate: float
+    backbone_factor: float
+    feature_bytes: int
+
+    def without_fine_tuning(self) -> "TrainingPlan":
+        """The same for features and heads alone."""
+        return dataclasses.replace(
+            self,
+            fine_tune_epochs=0,
+            batch_normalization=False,
+            peak_rate=0.0,
+            backbone_factor=1.0,
+        )
+
+
+def plan_training(
+    localizer: Localizer,
+    images: int,
+    *,
+    views: int | None,
+    head_epochs: int | None,
+    fine_tune_epochs: int,
+    batch_size: int,
+) -> TrainingPlan:
+    """Decides what was left open.
+
+    Args:
+        localizer: what will be trained.
+        images: number of training images.
+        views, head_epochs, fine_tune_epochs, batch_size: of `train_localizer`.
+
+    Raises:
+        ValueError: for arguments that are not positive, or no images.
+    """
+    if images == 0:
+        raise ValueError("`train` must hold images. Received: none")
+    if views is None:
+        views = _between(1, CACHED_VIEWS / images, 16)
+    check_positive_int(views, "views")
+    whole = bool(localizer.backbone.trainable_variables)
+    head_batch_size = 2 * batch_size
+    rows = images if whole else 2 * views * images
+    steps = math.ceil(rows / (batch_size if whole else head_batch_size))
+    if head_epochs is None:
+        head_epochs = _between(3, HEAD_STEPS / steps, 60)
+    check_positive_int(head_epochs, "head_epochs")
+    batch_normalization, backbone_factor = _fine_tuning(
+        images, fine_tune_epochs, batch_size
+    )
+    return TrainingPlan(
+        whole=whole,
+        views=views,
+        head_epochs=head_epochs,
+        fine_tune_epochs=fine_tune_epochs,
+        batch_size=batch_size,
+        head_batch_size=head_batch_size,
+        feature_bytes=rows * _feature_bytes(localizer),
+        batch_normalization=batch_normalization,
+        peak_rate=PEAK_RATE,
+        backbone_factor=backbone_factor,
+    )
+
+
+def _between(least: int, value: float, most: int) -> int:
+    return max(least, min(round(value), most))
+
+
+def _feature_bytes(localizer: Localizer) -> int:
+    """Bytes of the feature maps of one image, in float16."""
+    maps = keras.tree.flatten(localizer.backbone.output)
+    return sum(2 * math.prod(x.shape[1:]) for x in maps)
+
+
+def _fine_tuning(images: int, epochs: int, batch_size: int) -> tuple[bool, float]:
+    """Whether batch normalization trains, and the factor on the backbone's rate.
+
+    The statistics of batch normalization settle after some hundreds of steps; before
+    that the network is worse than it was. So a short training leaves them, and moves
+    the pretrained weights little.
+    """
+    long = epochs * math.ceil(images / batch_size) >= LONG_STEPS
+    return (True, 1.0) if long else (False, 0.1)

@@ -1,0 +1,79 @@
+"""The page in a real browser: an image dropped on it has the box of `localize`."""
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_localize import export_localizer
+
+PAGE = Path(__file__).resolve().parents[2] / "examples/deploy/browser/index.html"
+NODE = shutil.which("node")
+CHROMIUM = shutil.which("chromium")
+PACKAGES = Path(os.environ.get("NODE_PATH") or "node_modules").resolve()
+
+pytestmark = [
+    pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow", reason="one writer of ONNX is enough"
+    ),
+    pytest.mark.skipif(
+        not (NODE and CHROMIUM), reason="needs node and chromium on the path"
+    ),
+    pytest.mark.skipif(
+        not all(
+            (PACKAGES / one).is_dir() for one in ("onnxruntime-web", "playwright-core")
+        ),
+        reason="needs onnxruntime-web and playwright-core in NODE_PATH",
+    ),
+]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def site(localizer, tmp_path):
+    """The address of the page, laid out as docs/export.md says."""
+    pytest.importorskip("tf2onnx")
+    shutil.copy(PAGE, tmp_path)
+    (tmp_path / "node_modules").symlink_to(PACKAGES)
+    export_localizer(localizer, tmp_path / "localizer.onnx", "onnx")
+    names = json.dumps(localizer.class_names)
+    (tmp_path / "class_names.json").write_text(names, encoding="utf-8")
+    handler = functools.partial(Quiet, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/index.html"
+        server.shutdown()
+
+
+def test_an_image_dropped_on_the_page(site, localizer, image_files, tmp_path):
+    script = Path(__file__).with_name("drive_browser.mjs")
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    screenshot = tmp_path / "page.png"
+    command = [NODE, script, CHROMIUM, site, screenshot, *image_files, broken]
+    environment = {**os.environ, "NODE_PATH": str(PACKAGES)}
+    shown = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert shown.returncode == 0, shown.stderr
+    *answers, refused = json.loads(shown.stdout)["answers"]
+    assert json.loads(shown.stdout)["errors"] == []
+    for answer, path in zip(answers, image_files, strict=True):
+        expected = localizer.localize(path, verbose=0)[0]
+        np.testing.assert_allclose(answer["box"], expected.box, atol=1)
+        assert answer["text"].startswith(expected.class_name)
+        assert answer["green"] > 20
+    assert refused["box"] is None and refused["text"].startswith("Not an image")
+    assert screenshot.stat().st_size > 0

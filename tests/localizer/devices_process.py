@@ -1,0 +1,104 @@
+"""The same training on one, two and four devices of this computer, for test_devices.
+
+Virtual devices: JAX's host platform is divided, TensorFlow's CPU is. The last line
+printed is a JSON object: for each number of devices the figures of all trainings.
+"""
+
+# ruff: noqa: E402
+import contextlib
+import json
+import os
+
+COUNT = 4
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={COUNT}"
+
+if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+    # Before anything is computed, which Keras does while it is imported.
+    import tensorflow as tf
+
+    [cpu] = tf.config.list_physical_devices("CPU")
+    parts = [tf.config.LogicalDeviceConfiguration()] * COUNT
+    tf.config.set_logical_device_configuration(cpu, parts)
+
+import keras
+import numpy as np
+
+import keras_localize as kl
+
+
+def data():
+    """Images with boxes, with labels alone, and without an object."""
+    drawn = kl.make_synthetic(
+        26, num_classes=2, min_side=40, max_side=60, negatives=0.2, seed=0
+    )
+    weights = drawn.weights.copy()
+    weights[::5] = 0
+    weights[1::7] *= 0.5
+    return kl.LocalizationDataset(
+        drawn.images,
+        drawn.boxes,
+        drawn.labels,
+        drawn.class_names,
+        weights,
+        presence=drawn.presence,
+    )
+
+
+@contextlib.contextmanager
+def on_devices(count):
+    """What is built and trained inside is shared between this many devices."""
+    if keras.backend.backend() == "jax":
+        keras.distribution.set_distribution(
+            keras.distribution.DataParallel(
+                devices=[f"cpu:{number}" for number in range(count)]
+            )
+        )
+        yield
+        keras.distribution.set_distribution(None)
+    else:
+        names = [f"CPU:{number}" for number in range(count)]
+        with tf.distribute.MirroredStrategy(names).scope():
+            yield
+
+
+def figures(method):
+    """The history and the evaluation of a localizer and of its heads."""
+    keras.utils.set_random_seed(0)
+    dataset = data()
+    backbone = keras.Sequential(
+        [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 8, strides=8)]
+    )
+    localizer = kl.build_localizer(
+        backbone, 2, quality=True, dropout=0.0, preprocessing=None
+    )
+    localizer.compile()
+    options = {"batch_size": 8, "drop_remainder": True}
+    view = kl.RandomSquareView(32, bounding_box_format="rel_xyxy")
+    read = getattr(dataset, method)
+    train = read(32, shuffle=True, augment=view, seed=3, **options)
+    found = {**localizer.fit(train, epochs=2, verbose=0).history}
+    evaluated = localizer.evaluate(read(32, **options), verbose=0, return_dict=True)
+    found |= {f"evaluate_{key}": value for key, value in evaluated.items()}
+    features, heads = localizer.split()
+    heads.compile()
+    cached = kl.cache_features(
+        features, dataset.to_pydataset(32, 8, drop_remainder=True), verbose=0
+    )
+    batches = kl.FeatureBatches(*cached, seed=1, **options)
+    history = heads.fit(batches, epochs=2, verbose=0).history
+    found |= {f"heads_{key}": value for key, value in history.items()}
+    return {key: np.ravel(value).tolist() for key, value in found.items()}
+
+
+def main():
+    results = {}
+    for method in ("to_pydataset", "to_tf_data"):
+        results[method] = {"1": figures(method)}
+        for count in (2, COUNT):
+            with on_devices(count):
+                results[method][str(count)] = figures(method)
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

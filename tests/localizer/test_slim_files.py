@@ -1,0 +1,44 @@
+"""Localizers saved without their optimizer."""
+
+import keras
+import numpy as np
+import pytest
+from tiny_backbone import tiny_backbone
+
+from keras_localize import build_localizer
+
+
+def trained(rng, **options):
+    localizer = build_localizer(tiny_backbone(), 3, trainable_backbone=True, **options)
+    localizer.compile("adam")
+    size = localizer.image_size
+    targets = {"label": np.array([0, 1, 2, 0]), "box": np.full((4, 4), 0.5)}
+    targets["box"][:, 2:] = 0.75
+    images = rng.uniform(0, 255, (4, size, size, 3)).astype("float32")
+    localizer.fit(images, targets, epochs=1, verbose=0)
+    return localizer, images
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
+@pytest.mark.parametrize("quantized", [False, True])
+def test_a_slim_file_holds_the_same_localizer(quantized, rng, tmp_path):
+    localizer, images = trained(rng, class_names=["a", "b", "c"], quality=True)
+    if quantized:
+        localizer.quantize("int8")
+    localizer.save(tmp_path / "whole.keras")
+    localizer.save(tmp_path / "slim.keras", include_optimizer=False)
+    assert localizer.compiled  # it is as it was
+    slim = keras.saving.load_model(tmp_path / "slim.keras")
+    whole = keras.saving.load_model(tmp_path / "whole.keras")
+    assert whole.compiled and not slim.compiled
+    assert slim.class_names == localizer.class_names
+    expected = localizer.predict(images, verbose=0)
+    for key, value in slim.predict(images, verbose=0).items():
+        np.testing.assert_array_equal(value, expected[key])
+    if not quantized:
+        # Adam keeps two numbers for each weight; the rest is the description.
+        numbers = sum(value.nbytes for value in localizer.get_weights())
+        spared = [
+            (tmp_path / name).stat().st_size for name in ("whole.keras", "slim.keras")
+        ]
+        assert spared[0] - spared[1] > 1.5 * numbers

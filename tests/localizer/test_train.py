@@ -1,0 +1,379 @@
+"""train_localizer: what it decides, what it keeps, and that it goes on."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tiny_backbone import tiny_backbone
+
+from keras_localize import (
+    LocalizationDataset,
+    build_localizer,
+    make_synthetic,
+    train_localizer,
+)
+from keras_localize.localizer import train as train_module
+from keras_localize.localizer.candidates import Candidate, best, evaluated_candidates
+from keras_localize.localizer.training_plan import plan_training
+
+PROCESS = Path(__file__).with_name("train_process.py")
+QUICK = {"head_epochs": 2, "views": 1, "verbose": 0, "seed": 0}
+
+
+@pytest.fixture
+def data():
+    return make_synthetic(24, num_classes=2, min_side=32, max_side=48, seed=0)
+
+
+def two_classes(backbone, data, **options):
+    return build_localizer(backbone, 2, class_names=data.class_names, **options)
+
+
+def weights_of(model):
+    return [keras.ops.convert_to_numpy(x).copy() for x in model.weights]
+
+
+def test_heads_learn_and_the_backbone_stays():
+    data = make_synthetic(300, num_classes=2, min_side=32, max_side=48, seed=0)
+    train, validation = data.split(0.2)
+    localizer = two_classes(tiny_backbone(), data)
+    before = weights_of(localizer.backbone)
+    history = train_localizer(
+        localizer, train, validation, head_epochs=8, views=2, seed=0, verbose=0
+    )
+    assert history["phase"] == ["heads"] * 8 and "choice" not in history
+    assert {len(values) for values in history.values()} == {8}
+    for old, new in zip(before, weights_of(localizer.backbone)):
+        np.testing.assert_array_equal(old, new)
+    # On a random backbone; the mean box of these images has about 0.2.
+    assert history["val_box_iou"][-1] > 0.3
+    assert history["val_box_iou"][-1] > history["val_box_iou"][0]
+    # The localizer itself has been trained, and is compiled.
+    squares = validation.to_pydataset(32)
+    found = localizer.evaluate(squares, return_dict=True, verbose=0)
+    assert found["box_iou"] == pytest.approx(history["val_box_iou"][-1], abs=2e-3)
+
+
+def test_fine_tuning_keeps_the_best_on_validation(data, monkeypatch):
+    train, validation = data.split(0.5)
+    localizer = two_classes(tiny_backbone(), data)
+    evaluated = []
+    evaluate = type(localizer).evaluate
+
+    def watched(self, *args, **kwargs):
+        values = evaluate(self, *args, **kwargs)
+        evaluated.append((weights_of(self), values))
+        return values
+
+    monkeypatch.setattr(type(localizer), "evaluate", watched)
+    history = train_localizer(
+        localizer, train, validation, fine_tune_epochs=2, batch_size=4, **QUICK
+    )
+    assert history["phase"] == ["heads"] * 2 + ["fine-tuning"] * 2
+    assert len(history["val_label_accuracy"]) == 4
+    choice = history["choice"]
+    # Fine-tuning with validation data calls `evaluate` of Keras's in other ways too.
+    before, *averages, after = evaluated[-5:]
+    for share, (weights, _) in zip((0.3, 0.5, 0.7), averages, strict=True):
+        for b, w, a in zip(before[0], weights, after[0]):
+            np.testing.assert_allclose(w, (1 - share) * b + share * a, atol=1e-5)
+    assert any(not np.allclose(b, a, atol=1e-6) for b, a in zip(before[0], after[0]))
+    kept = [i for i, row in enumerate(choice) if row["kept"]]
+    assert len(kept) == 1
+    for one, wanted in zip(weights_of(localizer), evaluated[-5 + kept[0]][0]):
+        np.testing.assert_array_equal(one, wanted)
+    first, chosen = choice[0], choice[kept[0]]
+    for name in ("box_iou", "label_accuracy"):
+        assert chosen[name] >= first[name]
+    # What was trainable before is trainable after.
+    assert not localizer.backbone.trainable
+    assert not any(layer.trainable for layer in localizer.backbone.layers)
+    localizer.split()
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ([(0.5, 0.5), (0.6, 0.5), (0.7, 0.7), (0.6, 0.8), (0.9, 0.4)], 2),
+        ([(0.5, 0.5), (0.9, 0.49), (0.49, 0.9), (0.4, 0.4), (0.1, 0.1)], 0),
+        ([(0.5, 0.5), (0.5, 0.5), (0.5, 0.5), (0.5, 0.5), (0.5, 0.5)], 0),
+    ],
+)
+def test_the_choice(values, kept):
+    """The best mean among those that are in neither measure below the first."""
+    candidates = [
+        Candidate(str(i), [], {"box_iou": box, "label_accuracy": label, "loss": 9.0})
+        for i, (box, label) in enumerate(values)
+    ]
+    assert best(candidates).name == str(kept)
+
+
+def test_the_choice_of_a_model_without_labels():
+    values = [{"box_iou": 0.5}, {"box_iou": 0.4}, {"box_iou": 0.6}]
+    candidates = [Candidate(str(i), [], v) for i, v in enumerate(values)]
+    assert best(candidates).name == "2"
+
+
+def test_averages():
+    before, after = [np.array([0.0, 1.0])], [np.array([1.0, 3.0])]
+    seen = evaluated_candidates(before, after, lambda w: {"box_iou": float(w[0][0])})
+    assert [one.weights[0].tolist() for one in seen] == [
+        [0.0, 1.0],
+        [0.3, pytest.approx(1.6)],
+        [0.5, 2.0],
+        [0.7, pytest.approx(2.4)],
+        [1.0, 3.0],
+    ]
+
+
+def plan(images, trainable=False, **options):
+    localizer = build_localizer(tiny_backbone(), 2, trainable_backbone=trainable)
+    given = {"views": None, "head_epochs": None, "fine_tune_epochs": 0}
+    return plan_training(localizer, images, **{**given, "batch_size": 32, **options})
+
+
+@pytest.mark.parametrize(
+    ("images", "views", "epochs"),
+    [(1, 16, 60), (50, 16, 52), (1500, 4, 7), (6000, 1, 7), (10**6, 1, 3)],
+)
+def test_views_and_epochs_by_the_number_of_images(images, views, epochs):
+    decided = plan(images)
+    assert (decided.views, decided.head_epochs) == (views, epochs)
+    given = plan(images, views=3, head_epochs=5)
+    assert (given.views, given.head_epochs) == (3, 5)
+
+
+def test_the_policy_of_fine_tuning_by_its_steps():
+    short, long = plan(1500, fine_tune_epochs=3), plan(1500, fine_tune_epochs=25)
+    assert not short.batch_normalization and short.backbone_factor < 0.5
+    assert long.batch_normalization and long.backbone_factor == 1.0
+
+
+def test_bytes_of_the_features(data):
+    """Of the maps that `split` really gives."""
+    localizer = build_localizer(tiny_backbone(), 2)
+    features, _ = localizer.split()
+    maps = features.predict(np.zeros((1, 32, 32, 3)), verbose=0)
+    expected = sum(x.size for x in maps) * 2 * (2 * 4 * 1500)
+    assert plan(1500).feature_bytes == expected
+
+
+def test_short_fine_tuning_leaves_batch_normalization(data):
+    localizer = two_classes(tiny_backbone(), data)
+    norm = localizer.backbone.get_layer("norm_1")
+    before = weights_of(norm)
+    train_localizer(localizer, data, data, fine_tune_epochs=1, **QUICK)
+    for old, new in zip(before, weights_of(norm)):
+        np.testing.assert_allclose(old, new, rtol=1e-6)
+
+
+def test_without_validation_a_tenth_is_held_out(data, monkeypatch):
+    seen = {}
+    run = train_module._Training.run
+
+    def watched(self, held_out):
+        seen.update(train=self.train.names, held_out=held_out.names)
+        return run(self, held_out)
+
+    monkeypatch.setattr(train_module._Training, "run", watched)
+    localizer = two_classes(tiny_backbone(), data)
+    history = train_localizer(localizer, data, fine_tune_epochs=1, **QUICK)
+    assert len(seen["held_out"]) == 2
+    assert sorted(seen["train"] + seen["held_out"]) == sorted(data.names)
+    assert not any(name.startswith("val_") for name in history)
+    assert len(history["choice"]) == 5
+
+
+def test_large_features_go_to_a_temporary_folder(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(train_module, "FEATURES_IN_MEMORY", 10)
+    monkeypatch.setattr(train_module.tempfile, "tempdir", str(tmp_path))
+    seen = []
+    fit = train_module.resumable_fit
+
+    def watched(model, folder, x, **options):
+        seen.append((folder, isinstance(x.arrays[0][0], np.memmap)))
+        return fit(model, folder, x, **options)
+
+    monkeypatch.setattr(train_module, "resumable_fit", watched)
+    train_localizer(two_classes(tiny_backbone(), data), data, **QUICK)
+    assert seen == [(None, True)]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["boxes alone", "one class", "quality"])
+def test_every_kind_of_model(kind, data):
+    if kind == "one class":
+        data = make_synthetic(24, num_classes=1, min_side=32, max_side=48)
+    options = {
+        "boxes alone": {"num_classes": None},
+        "one class": {"num_classes": 1, "class_names": data.class_names},
+        "quality": {"num_classes": 2, "quality": True},
+    }[kind]
+    localizer = build_localizer(tiny_backbone(), **options)
+    history = train_localizer(localizer, data, data, fine_tune_epochs=1, **QUICK)
+    assert np.isfinite(history["loss"]).all()
+    assert ("val_label_accuracy" in history) == (kind != "boxes alone")
+    assert len(localizer.localize(data.images[:2], verbose=0)) == 2
+
+
+def test_a_trainable_backbone_is_trained_as_a_whole(data):
+    localizer = two_classes(tiny_backbone(), data, trainable_backbone=True)
+    before = weights_of(localizer.backbone)
+    history = train_localizer(localizer, data, data, **QUICK)
+    assert history["phase"] == ["all layers"] * 2
+    after = weights_of(localizer.backbone)
+    assert not all(np.array_equal(b, a) for b, a in zip(before, after))
+    assert localizer.backbone.trainable
+
+
+def test_classes_are_matched_by_name(data):
+    """The same data with the classes in another order trains the same weights."""
+    names = data.class_names
+    results = []
+    for given in (data, data.with_class_names(names[::-1])):
+        keras.utils.set_random_seed(1)
+        localizer = build_localizer(tiny_backbone(), 2, class_names=names)
+        train_localizer(localizer, given, given, **QUICK)
+        results.append(weights_of(localizer))
+    for one, other in zip(*results):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_unknown_classes_are_refused(data):
+    localizer = build_localizer(tiny_backbone(), 2, class_names=["disc", "heart"])
+    for given in ((data,), (data[data.labels == 0], data)):
+        with pytest.raises(ValueError, match="square") as error:
+            train_localizer(localizer, *given, **QUICK)
+        assert "heart" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"head_epochs": 0}, ["head_epochs", "0"]),
+        ({"views": 0}, ["views", "0"]),
+        ({"fine_tune_epochs": -1}, ["fine_tune_epochs", "-1"]),
+        ({"batch_size": 0}, ["batch_size", "0"]),
+        ({"verbose": 3}, ["verbose", "3"]),
+        ({"seed": "a"}, ["seed", "a"]),
+        ({"train": []}, ["train", "list"]),
+        ({"train": "empty"}, ["train", "none"]),
+        ({"validation": "empty"}, ["validation", "none"]),
+        ({"validation": "batches"}, ["validation", "BatchDataset"]),
+        ({"localizer": "model"}, ["localizer", "Functional"]),
+    ],
+)
+def test_bad_arguments(arguments, words, data):
+    given = {
+        "localizer": two_classes(tiny_backbone(), data),
+        "train": data,
+        **arguments,
+    }
+    made = {
+        "empty": data[:0],
+        "batches": data.to_pydataset(32),
+        "model": tiny_backbone(),
+    }
+    given = {
+        name: made.get(value, value) if isinstance(value, str) else value
+        for name, value in given.items()
+    }
+    with pytest.raises(ValueError) as error:
+        train_localizer(**{"verbose": 0, **given})
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_callbacks_are_called_in_every_phase(data):
+    class Watch(keras.callbacks.Callback):
+        seen = []
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.seen.append((type(self.model).__name__, epoch, "val_loss" in logs))
+
+    localizer = two_classes(tiny_backbone(), data)
+    options = {"fine_tune_epochs": 1, "callbacks": Watch()}
+    train_localizer(localizer, data, data, **options, **QUICK)
+    assert Watch.seen == [
+        ("LocalizerHeads", 0, True),
+        ("LocalizerHeads", 1, True),
+        ("Localizer", 0, True),
+    ]
+
+
+def test_a_folder_of_another_call_is_refused(data, tmp_path):
+    localizer = two_classes(tiny_backbone(), data)
+    folder = tmp_path / "cache"
+    options = {**QUICK, "cache": folder}
+    train_localizer(localizer, data, **options)
+    kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    boxes = np.clip(data.boxes * 0.9, 0, 1)
+    moved = LocalizationDataset(
+        data.images, boxes, data.labels, data.class_names, names=data.names
+    )
+    for other, word in [
+        ({**options, "views": 2}, "views"),
+        ({**options, "head_epochs": 3}, "head_epochs"),
+        ({**options, "seed": 1}, "seed"),
+        ({**options, "train": moved}, "train"),
+        ({**options, "validation": data}, "validation"),
+    ]:
+        arguments = {"train": data, **other}
+        with pytest.raises(ValueError, match=f"`cache` .*{word}"):
+            train_localizer(localizer, **arguments)
+    assert kept == {path: path.read_bytes() for path in kept}
+
+
+def test_fine_tuning_goes_on_from_a_folder_of_the_heads(data, tmp_path):
+    """As if both had been one call."""
+    results = []
+    for calls in ((0, 2), (2,)):
+        keras.utils.set_random_seed(0)
+        localizer = two_classes(tiny_backbone(), data, dropout=0.3)
+        folder = tmp_path / f"cache_{len(calls)}"
+        for epochs in calls:
+            history = train_localizer(
+                localizer,
+                data,
+                data,
+                fine_tune_epochs=epochs,
+                batch_size=8,
+                cache=folder,
+                **QUICK,
+            )
+        results.append((history, weights_of(localizer)))
+    (history, weights), (wanted, wanted_weights) = results
+    assert history == wanted
+    for one, other in zip(weights, wanted_weights):
+        np.testing.assert_array_equal(one, other)
+    state = json.loads((folder / "heads" / "state.json").read_text())
+    assert len(list((folder / "heads").glob("*.weights.h5"))) == 1
+    assert state["epochs"] == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_in_every_phase(tmp_path):
+    """A run that was killed three times ends like one that was not, to the bit."""
+    results = []
+    for moments in (["end"], ["features", "heads", "fine-tuning", "end"]):
+        folder = tmp_path / str(len(moments))
+        folder.mkdir()
+        for moment in moments:
+            done = subprocess.run(
+                [sys.executable, str(PROCESS), str(folder), moment],
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+                env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
+            )
+            assert (done.returncode == 0) == (moment == "end"), done.stderr[-2000:]
+            assert moment == "end" or done.returncode < 0
+            assert (folder / "result.npy").exists() == (moment == "end")
+        results.append(np.load(folder / "result.npy"))
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-6, atol=1e-7)
