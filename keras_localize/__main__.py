@@ -11,7 +11,7 @@ import keras
 
 import keras_localize as kl
 from keras_localize.files import replacing
-from keras_localize.localizer.export import Format, ImageKind
+from keras_localize.localizer.export import Format, ImageKind, Precision
 
 # Flag -> the reader, and what it is given.
 _READERS = {
@@ -90,7 +90,7 @@ def _localize(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    options = _chosen(args, "format", "image", "refine", "batched")
+    options = _chosen(args, "format", "image", "precision", "refine", "batched")
     kl.export_localizer(_load(args.localizer), args.path, **options)
 
 
@@ -171,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("path", help="the file or folder to write")
     export.add_argument("--format", choices=get_args(Format))
     export.add_argument("--image", choices=get_args(ImageKind))
+    export.add_argument("--precision", choices=get_args(Precision))
     export.add_argument("--refine", action="store_true")
     export.add_argument("--batched", action="store_true")
     return parser

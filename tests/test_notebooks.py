@@ -70,4 +70,4 @@ def test_notebook(tmp_path):
     assert isinstance(loaded, kl.Localizer)
     pages = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert "oxford_pets_report.html" in pages
-    assert len(list((tmp_path / "runs/oxford_pets_gallery").iterdir())) == 10
+    assert len(list((tmp_path / "runs/oxford_pets_gallery").iterdir())) == 16
