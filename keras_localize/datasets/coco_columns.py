@@ -26,6 +26,7 @@ def coco_columns(
         annotations: its annotations.
         categories: the names of the classes by their ids.
     """
+    positions: dict[Id | None, int]
     positions = {key: i for i, key in enumerate(ids(images, "id"))}
     if len(positions) < len(images) or None in positions:
         return None
@@ -33,7 +34,7 @@ def coco_columns(
     if any(side is None for side in sizes):
         return None
     names = [image.get("file_name") for image in images]
-    places = {key: i for i, key in enumerate(categories)}
+    places: dict[Id | None, int] = {key: i for i, key in enumerate(categories)}
     image = np.array([positions.get(i, -1) for i in ids(annotations, "image_id")], int)
     labels = np.array([places.get(i, -1) for i in ids(annotations, "category_id")], int)
     left_out = [bool(a.get("iscrowd") or a.get("ignore")) for a in annotations]

@@ -154,19 +154,19 @@ def read_csv(
     path = Path(csv_path)
     collector = Collector(policy, class_names)
     reader: BoxRows | ViaRows | ColumnRows | None = None
-    columns = simple = None
+    parts = simple = None
     positions: dict[str, int] = {}
     if policy.trusts_sizes:
         reader = column_rows(path, given, bounding_box_format)
     if reader is None:
         reader = _row_reader(read_table(path), given, bounding_box_format)
     else:
-        columns = reader.columns
-        simple = simple_records(columns, folder, policy, collector.class_names)
+        parts = reader.columns
+        simple = simple_records(parts, folder, policy, collector.class_names)
         collector.keep_simple(simple)
         reader.leave_out(simple.positions)
-        if len(simple.names) < len(columns.names):
-            positions = {name: place for place, name in enumerate(columns.names)}
+        if len(simple.names) < len(parts.names):
+            positions = {name: place for place, name in enumerate(parts.names)}
     for name, rows in _by_image(reader).items():
         with collector.record(name):
             line, cells = rows[0]
@@ -187,7 +187,7 @@ def read_csv(
             )
             collector.keep(annotation, positions.get(name))
     # Of a large table they are large.
-    del reader, columns, simple
+    del reader, parts, simple
     return collector.dataset(path)
 
 

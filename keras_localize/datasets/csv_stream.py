@@ -156,10 +156,12 @@ def _part(
     if set(map(len, rows)) != {len(found.names)}:
         raise ValueError("rows of different lengths")
     columns = list(zip(*rows))
-    names = [name.strip() for name in columns[found.image]]
+    names = list(map(str.strip, columns[found.image]))
     if not are_plain(names):
         names = [name if is_plain(name) else image_name(name) for name in names]
-    labels = [label.strip() for label in columns[found.label]]
+    labels = list(map(str.strip, columns[found.label]))
+    for label in dict.fromkeys(labels):
+        classes.setdefault(label, len(classes))
     if "" in names or "" in labels:
         raise ValueError("a cell is empty")
     chosen = (*found.box, *found.size)
@@ -169,7 +171,7 @@ def _part(
     return (
         np.array(lines, "int32"),
         np.array([images.setdefault(n, len(images)) for n in names], "int32"),
-        np.array([classes.setdefault(n, len(classes)) for n in labels], "int32"),
+        np.array([classes[label] for label in labels], "int32"),
         numbers,
     )
 

@@ -85,7 +85,7 @@ def decide(
     return Decision(obj.class_name, box, (*notes, *of_box))
 
 
-def same_shape(first: tuple[float, float], second: tuple[float, float]) -> bool:
+def same_shape(first: Sequence[float], second: Sequence[float]) -> bool:
     """Whether two sizes are the same but for scale and rounding."""
     # One is a rounded multiple of the other: half a pixel off on either side.
     off = abs(first[0] * second[1] - first[1] * second[0])

@@ -183,7 +183,7 @@ class _Folder:
                 file.seek(self._start(indices[position]))
                 file.write(row + _checksum(row))
 
-    def _start(self, index: np.integer) -> int:
+    def _start(self, index: Any) -> int:
         return int(index) * (self.size + 4)
 
 

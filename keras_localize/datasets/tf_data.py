@@ -54,7 +54,7 @@ def tf_dataset(batches: Batches) -> Any:
         )
         return images, *batches.selected(values, weights)
 
-    dataset = (
+    dataset: Any = (
         tf.data.Dataset.range(1)
         .flat_map(epoch_indices)
         # One more than cores: a batch that waits for its turn occupies a place.
