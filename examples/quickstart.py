@@ -27,10 +27,7 @@ names, backbone = train.class_names, small_backbone()
 localizer = kl.build_localizer(
     backbone, len(names), class_names=names, trainable_backbone=True
 )
-localizer.compile()
-views = kl.RandomSquareView(SIDE)
-batches = train.to_pydataset(SIDE, shuffle=True, augment=views, cache="memory", seed=0)
-history = localizer.fit(batches, epochs=12, shuffle=False, verbose=2)
+history = kl.train_localizer(localizer, train, validation, head_epochs=20, seed=0)
 
 report = kl.evaluate_localizer(localizer, validation, refine=True)
 print(report)
