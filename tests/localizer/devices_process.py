@@ -57,7 +57,9 @@ def on_devices(count):
         keras.distribution.set_distribution(None)
     else:
         names = [f"CPU:{number}" for number in range(count)]
-        with tf.distribute.MirroredStrategy(names).scope():
+        # Collective operations of two strategies disturb each other in one process.
+        reduce = tf.distribute.ReductionToOneDevice()
+        with tf.distribute.MirroredStrategy(names, reduce).scope():
             yield
 
 

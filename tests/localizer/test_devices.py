@@ -14,6 +14,10 @@ PROCESS = Path(__file__).with_name("devices_process.py")
 
 
 @pytest.mark.skipif(
+    "KERAS_LOCALIZE_DEVICES" not in os.environ,
+    reason="takes minutes: set KERAS_LOCALIZE_DEVICES=1",
+)
+@pytest.mark.skipif(
     keras.backend.backend() == "torch",
     reason="on torch Keras has no distribution of its own",
 )
