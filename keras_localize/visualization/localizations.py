@@ -36,7 +36,8 @@ def plot_localizations(
 
     Above each image stand the predicted class with its score, the true class where
     it is another, and the IoU of the two boxes where there are two; below it the name
-    of the file or the record.
+    of the file or the record. A calibrated answer's `outer_box` is dotted. Of an answer
+    without a box, whose presence is below the threshold, the presence is told.
 
     Args:
         images: N images: paths, PIL images or arrays (height, width, 3) in
@@ -93,6 +94,7 @@ def plot_localizations(
     styles = {
         "true": {"color": TRUE_COLOUR, "linestyle": "-", "linewidth": 2},
         "predicted": {"color": PREDICTED_COLOUR, "linestyle": "--", "linewidth": 2},
+        "outer": {"color": PREDICTED_COLOUR, "linestyle": ":", "linewidth": 1.5},
     }
     drawn: set[str] = set()
     for axis, image, name, guess, fact in zip(axes, images, names, predicted, true):
@@ -101,26 +103,28 @@ def plot_localizations(
         height, width = pixels.shape[:2]
         # Pixel i covers [i, i + 1), as in boxes.
         axis.imshow(pixels, extent=(0, width, height, 0))
-        corners = []
-        for kind, entry in (("true", fact), ("predicted", guess)):
-            box = entry.corners(height, width)
+        boxes = {
+            "true": fact.corners(height, width),
+            "predicted": guess.corners(height, width),
+            "outer": guess.outer_box,
+        }
+        for kind, box in boxes.items():
             if box is None:
                 continue
             drawn.add(kind)
-            corners.append(box)
             x0, y0, x1, y1 = box
             axis.add_patch(
                 Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **styles[kind])
             )
         # A name may hold a dollar, which would begin a formula.
-        title = _title(guess, fact, corners)
+        title = _title(guess, fact, boxes["true"], boxes["predicted"])
         axis.set_title(title, fontsize=9, parse_math=False)
         below = {"ha": "center", "va": "top", "transform": axis.transAxes}
         small = {"fontsize": 7, "color": "grey", "parse_math": False}
         axis.text(0.5, -0.02, name, **below, **small)
     handles = [Line2D([], [], label=k, **styles[k]) for k in styles if k in drawn]
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
@@ -134,6 +138,8 @@ class _Entry(NamedTuple):
     bounding_box_format: BoundingBoxFormat = "xyxy"
     name: str | None = None
     score: float | None = None
+    outer_box: tuple[float, ...] | None = None
+    presence: float | None = None
 
     def corners(self, height: int, width: int) -> tuple[float, ...] | None:
         """(x0, y0, x1, y1) in pixels; None where there is no box to draw."""
@@ -190,7 +196,9 @@ def _entry(answer: Localization | None, class_names: Sequence[str] | None) -> _E
     name = answer.class_name
     if name is None and answer.label is not None:
         name = _class_name(answer.label, class_names)
-    return _Entry(answer.box, "xyxy", name, answer.score)
+    return _Entry(
+        answer.box, "xyxy", name, answer.score, answer.outer_box, answer.presence
+    )
 
 
 def _names_and_scores(
@@ -229,16 +237,23 @@ def _file_name(image: Any) -> str:
     return os.path.basename(image) if isinstance(image, (str, os.PathLike)) else ""
 
 
-def _title(guess: _Entry, fact: _Entry, corners: list[tuple[float, ...]]) -> str:
+def _title(
+    guess: _Entry,
+    fact: _Entry,
+    true: tuple[float, ...] | None,
+    predicted: tuple[float, ...] | None,
+) -> str:
     parts = []
-    if guess.name is not None:
+    if guess.box is None and guess.presence is not None:
+        parts.append(f"no object (presence {guess.presence:.2f})")
+    elif guess.name is not None:
         score = "" if guess.score is None else f" {guess.score:.2f}"
         parts.append(f"{guess.name}{score}")
     if fact.name is not None and fact.name != guess.name:
-        parts.append(fact.name if guess.name is None else f"(is {fact.name})")
+        parts.append(f"(is {fact.name})" if parts else fact.name)
     lines = [" ".join(parts)] if parts else []
-    if len(corners) == 2:
-        pair = np.array(corners, "float32")
+    if true is not None and predicted is not None:
+        pair = np.array([true, predicted], "float32")
         value = float(to_numpy(iou(pair[0], pair[1], "xyxy")))
         lines.append(f"IoU {value:.2f}")
     return "\n".join(lines)

@@ -217,3 +217,20 @@ def test_a_notebook_shows_figures_once(dataset):
         assert image.size == tuple(figure.get_size_inches() * figure.dpi)
         assert list(shown) == ["text/plain"]
         assert not pickle.loads(pickle.dumps(figure)).axes[0].get_title("right")
+
+
+def test_outer_boxes_and_absent_objects():
+    images = [np.zeros((50, 80, 3), "uint8")] * 2
+    box, outer = (10.0, 10.0, 30.0, 40.0), (5.0, 8.0, 36.0, 45.0)
+    answers = [
+        Localization(0, "disc", 0.9, box, None, None, 0.8, outer),
+        Localization(0, "disc", 0.9, None, None, None, 0.2, None),
+    ]
+    figure = plot_localizations(images, answers)
+    first, second = figure.axes[:2]
+    found = [patch.get_bbox().extents.tolist() for patch in first.patches]
+    assert found == [list(box), list(outer)]
+    assert len(second.patches) == 0
+    assert second.get_title() == "no object (presence 0.20)"
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["predicted", "outer"]
