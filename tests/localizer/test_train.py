@@ -24,6 +24,25 @@ from keras_localize.localizer.training_plan import plan_training
 
 PROCESS = Path(__file__).with_name("train_process.py")
 QUICK = {"head_epochs": 2, "views": 1, "verbose": 0, "seed": 0}
+# What these test holds nothing of one backend, and compiling it takes minutes.
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="checked on TensorFlow"
+)
+# tf.data stays compiled.
+pytestmark = pytest.mark.filterwarnings("ignore:Even though")
+
+
+@pytest.fixture(autouse=True)
+def eager():
+    """No compilation on TensorFlow: it takes longer than these trainings."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture
@@ -166,6 +185,7 @@ def test_bytes_of_the_features(size):
     assert plan_training(localizer, 10, **options).feature_bytes == expected
 
 
+@on_tensorflow
 def test_short_fine_tuning_leaves_batch_normalization(data):
     localizer = two_classes(tiny_backbone(), data)
     norm = localizer.backbone.get_layer("norm_1")
@@ -175,6 +195,7 @@ def test_short_fine_tuning_leaves_batch_normalization(data):
         np.testing.assert_allclose(old, new, rtol=1e-6)
 
 
+@on_tensorflow
 def test_without_validation_a_tenth_is_held_out(data, monkeypatch):
     seen = {}
     run = train_module._Training.run
@@ -192,6 +213,7 @@ def test_without_validation_a_tenth_is_held_out(data, monkeypatch):
     assert len(history["choice"]) == 5
 
 
+@on_tensorflow
 def test_large_features_go_to_a_temporary_folder(data, monkeypatch, tmp_path):
     monkeypatch.setattr(training_folder, "FEATURES_IN_MEMORY", 10)
     monkeypatch.setattr(training_folder.tempfile, "tempdir", str(tmp_path))
@@ -208,6 +230,7 @@ def test_large_features_go_to_a_temporary_folder(data, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@on_tensorflow
 def test_presence_is_trained_with_negatives_of_its_own(data, monkeypatch):
     seen = []
     run = train_module._Training.run
@@ -255,6 +278,7 @@ def test_a_trainable_backbone_is_trained_as_a_whole(data):
     assert localizer.backbone.trainable
 
 
+@on_tensorflow
 def test_classes_are_matched_by_name(data):
     """The same data with the classes in another order trains the same weights."""
     names = data.class_names
@@ -313,6 +337,7 @@ def test_bad_arguments(arguments, words, data):
         assert word in str(error.value)
 
 
+@on_tensorflow
 def test_callbacks_are_called_in_every_phase(data):
     class Watch(keras.callbacks.Callback):
         seen = []
@@ -330,6 +355,7 @@ def test_callbacks_are_called_in_every_phase(data):
     ]
 
 
+@on_tensorflow
 def test_a_folder_of_another_call_is_refused(data, tmp_path):
     localizer = two_classes(tiny_backbone(), data)
     folder = tmp_path / "cache"
@@ -353,6 +379,7 @@ def test_a_folder_of_another_call_is_refused(data, tmp_path):
     assert kept == {path: path.read_bytes() for path in kept}
 
 
+@on_tensorflow
 def test_fine_tuning_goes_on_from_a_folder_of_the_heads(data, tmp_path):
     """As if both had been one call."""
     results = []
