@@ -20,7 +20,7 @@ PAGES += [
 PAGES.append("examples/oxford_pets.md")
 # Pages whose blocks have a test of their own below, or in another file.
 TESTED = ["README.md", *(f"docs/{name}.md" for name in ("localizer", "datasets"))]
-TESTED += ["docs/geometry.md", "docs/losses.md"]
+TESTED += ["docs/geometry.md", "docs/losses.md", "docs/trust.md"]
 # Each backend writes other formats: tests/localizer/test_export.py reads them all.
 TESTED += ["docs/export.md"]
 # tests/test_notebooks.py runs it as a notebook.

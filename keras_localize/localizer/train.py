@@ -203,7 +203,7 @@ class _Training:
             return self.all_layers()
         history = self.heads()
         if not plan.fine_tune_epochs or held_out is None:
-            localizer.compile()
+            self.compile()
             return history
         before = localizer.get_weights()
         with _trainable_as_before(localizer):
@@ -296,7 +296,7 @@ class _Training:
     ) -> list[Candidate]:
         """Weights to choose from, with what they reach on the images held out."""
         localizer = self.localizer
-        localizer.compile()
+        self.compile()
         squares = self.batches(held_out)
 
         def evaluate(weights: list[np.ndarray]) -> dict[str, float]:
@@ -304,6 +304,11 @@ class _Training:
             return localizer.evaluate(squares, return_dict=True, verbose=0)
 
         return evaluated_candidates(before, localizer.get_weights(), evaluate)
+
+    def compile(self) -> None:
+        """The default configuration, with an optimizer that a file can hold."""
+        self.localizer.compile()
+        self.localizer.optimizer.build(self.localizer.trainable_variables)
 
     @property
     def view(self) -> RandomSquareView:

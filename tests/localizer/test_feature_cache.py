@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_backbone import tiny_backbone
 
 from keras_localize import (
@@ -322,12 +323,16 @@ def test_other_data_are_refused(watched, files, tmp_path, kind, complete):
     weights = np.where(np.arange(8) == 5, 0, files.weights)
     boxes = files.boxes.copy()
     boxes[5, 2] *= 0.999
-    other_images = files.images[:5] + files.images[6:] + files.images[5:6]
+    order = [0, 1, 2, 3, 4, 6, 7, 5]
+    other_images = {
+        "images": [files.images[i] for i in order],
+        "image_sizes": files.image_sizes[order],
+    }
     others = [
         changed(files, labels=labels),
         changed(files, boxes=boxes),
         changed(files, weights=weights),
-        changed(files, images=other_images),
+        changed(files, **other_images),
     ]
     if complete:
         others += [files[:7], files[:6]]
@@ -337,7 +342,8 @@ def test_other_data_are_refused(watched, files, tmp_path, kind, complete):
     # An image file that was replaced by another of the same size.
     image = Path(files.images[5])
     content = image.read_bytes()
-    image.write_bytes(Path(files.images[0]).read_bytes())
+    with Image.open(image) as opened:
+        opened.transpose(Image.Transpose.ROTATE_180).save(image)
     os.utime(image, (1, 1))
     with pytest.raises(ValueError, match="`path` must be a new folder"):
         run(files)
