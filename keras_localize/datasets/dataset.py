@@ -33,7 +33,7 @@ class LocalizationDataset(BatchSource):
 
     Args:
         images: N paths, arrays of shape (height, width, 3), uint8, RGB, or
-            `keras_localize.images.Region`s of these.
+            rectangles of these (`keras_localize.images.Region`).
         boxes: (N, 4) `rel_xyxy`: fractions of the *upright* image's sides, in
             [0, 1], `x0 < x1` and `y0 < y1`. Zeros where the weight is 0.
         labels: N class ids, from 0; -1 for an image that holds no object.

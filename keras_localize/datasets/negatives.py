@@ -32,8 +32,8 @@ def with_hard_negatives(
     A square lies to the left or right of the object's box or above or below it, at a
     distance of a twentieth of the box's side. It is as large as the room there, and at
     least 0.35 of the shorter side of its image and 32 pixels. An image of which the
-    dataset says that it holds several objects gives none. The crops are `Region`s:
-    nothing is decoded or written before a batch is asked for.
+    dataset says that it holds several objects gives none. The crops are of type
+    `Region`: nothing is decoded or written before a batch is asked for.
 
     Args:
         dataset: images with boxes.

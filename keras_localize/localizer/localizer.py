@@ -236,7 +236,7 @@ class Localizer(Calibrates, LocalizationModel):
         """Saves the localizer, as `keras.Model.save` does.
 
         Args:
-            filepath, overwrite, zipped, **kwargs: as in `keras.Model.save`.
+            filepath, overwrite, zipped: as in `keras.Model.save`, like all others.
             include_optimizer: False leaves out how the localizer was compiled and the
                 state of its optimizer, which for a fine-tuned model is twice as large
                 as the model. It loads as one that was never compiled: to predict, to
