@@ -11,6 +11,9 @@ import pytest
 
 import keras_localize as kl
 
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="takes minutes: on TensorFlow only"
+)
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 

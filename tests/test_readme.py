@@ -202,6 +202,9 @@ def test_trust_page(reader_folder, capsys):
     assert "look below a quality of" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="takes minutes: on TensorFlow only"
+)
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if code_of(page) and page not in TESTED]
 )
