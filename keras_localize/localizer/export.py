@@ -143,6 +143,7 @@ def export_localizer(
         )
     check_choice(format, get_args(Format), "format")
     check_choice(image, get_args(ImageKind), "image")
+    check_choice(precision, get_args(Precision), "precision")
     if image == "auto":
         image = "any" if (format, "any") in _BACKENDS else "square"
     _check_options(format, image, refine, batched)
@@ -216,7 +217,6 @@ def _check_backend(format: str, image: str) -> None:
 def _check_precision(
     precision: str, format: str, batched: bool, dataset: LocalizationDataset | None
 ) -> None:
-    check_choice(precision, get_args(Precision), "precision")
     formats = _FORMATS.get((precision, keras.backend.backend()), ())
     if precision != "float32" and format not in formats:
         raise ValueError(
