@@ -147,8 +147,8 @@ def export_localizer(
     if image == "auto":
         image = "any" if (format, "any") in _BACKENDS else "square"
     _check_options(format, image, refine, batched)
-    _check_backend(format, image)
     _check_precision(precision, format, batched, representative_dataset)
+    _check_backend(format, image)
     if format == "openvino" and not str(path).endswith(".xml"):
         raise ValueError(
             f"`path` must end in .xml with format='openvino'. Received: path={path!r}"
