@@ -230,7 +230,7 @@ class _Training:
         cached = cache(views, views=plan.views, path=self.part("features"))
         validation: Cached | None = None
         if self.validation is not None:
-            squares = self.batches(self.validation)
+            squares = self.validation_squares
             path = self.part("validation_features")
             validation = cache(squares, mirror=False, path=path)
         heads.compile()
@@ -265,7 +265,7 @@ class _Training:
     def fit_squares(self, phase: str, epochs: int, part: str) -> History:
         """Trains the localizer itself, on random views."""
         squares = self.batches(self.train, shuffle=True, augment=self.view)
-        validation = self.validation and self.batches(self.validation)
+        validation = self.validation_squares
         return self.fit(phase, self.localizer, squares, epochs, validation, part)
 
     def fit(
@@ -297,7 +297,7 @@ class _Training:
         """Weights to choose from, with what they reach on the images held out."""
         localizer = self.localizer
         self.compile()
-        squares = self.batches(held_out)
+        squares = self.validation_squares or self.batches(held_out)
 
         def evaluate(weights: list[np.ndarray]) -> dict[str, float]:
             localizer.set_weights(weights)
@@ -309,6 +309,11 @@ class _Training:
         """The default configuration, with an optimizer that a file can hold."""
         self.localizer.compile()
         self.localizer.optimizer.build(self.localizer.trainable_variables)
+
+    @functools.cached_property
+    def validation_squares(self) -> Any:
+        """Batches of the validation images, decoded once for all phases."""
+        return None if self.validation is None else self.batches(self.validation)
 
     @property
     def view(self) -> RandomSquareView:
