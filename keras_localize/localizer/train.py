@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -115,8 +116,9 @@ def train_localizer(
         were compared, with `"name"`, `"kept"` and the validation values.
 
     Raises:
-        ValueError: for an empty dataset, a class that the localizer lacks, or a
-            `cache` of a call with other arguments.
+        ValueError: for an empty dataset, a class that the localizer lacks, a `cache`
+            of a call with other arguments, or `fine_tune_epochs` with a backbone that
+            is trainable already.
 
     Example:
 
@@ -143,6 +145,13 @@ def train_localizer(
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(
             f"`verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}"
+        )
+    if fine_tune_epochs and localizer.backbone.trainable_variables:
+        raise ValueError(
+            "`fine_tune_epochs` must be 0 for a backbone that is trainable already: "
+            "`head_epochs` trains all layers. For a pretrained backbone, build with "
+            "trainable_backbone=False. "
+            f"Received: fine_tune_epochs={fine_tune_epochs}"
         )
     train = _matched(localizer, train, "train")
     held_out = validation
@@ -349,9 +358,13 @@ class _Training:
 
 
 def _joined(first: History, second: History) -> History:
-    """One history after the other."""
+    """One history after the other; NaN where a phase has no value of a name."""
+
+    def values(history: History, name: str) -> list[Any]:
+        return history.get(name, [math.nan] * len(history["phase"]))
+
     names = dict.fromkeys([*first, *second])
-    return {name: first.get(name, []) + second.get(name, []) for name in names}
+    return {name: values(first, name) + values(second, name) for name in names}
 
 
 @contextlib.contextmanager

@@ -276,6 +276,17 @@ def test_a_trainable_backbone_is_trained_as_a_whole(data):
     after = weights_of(localizer.backbone)
     assert not all(np.array_equal(b, a) for b, a in zip(before, after))
     assert localizer.backbone.trainable
+    with pytest.raises(ValueError, match=r"`fine_tune_epochs`.*head_epochs"):
+        train_localizer(localizer, data, fine_tune_epochs=1, **QUICK)
+
+
+def test_a_history_has_a_value_of_each_name_for_each_epoch():
+    first = {"loss": [2.0, 1.0], "phase": ["heads"] * 2}
+    second = {"loss": [0.5], "rate": [0.1], "phase": ["fine-tuning"]}
+    joined = train_module._joined(first, second)
+    assert joined["loss"] == [2.0, 1.0, 0.5]
+    np.testing.assert_array_equal(joined["rate"], [np.nan, np.nan, 0.1])
+    assert joined["phase"] == ["heads", "heads", "fine-tuning"]
 
 
 @on_tensorflow
