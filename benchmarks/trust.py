@@ -4,10 +4,11 @@
 
 For each seed `train_localizer` trains three localizers on a frozen backbone: without a
 presence output; with one, and half of the images in `--no-pets` (its folders `far` and
-`near`) as negatives; and with one, and the negatives that it makes itself. The models are kept in `--output`; one that is there
-is not trained again. Their answers on the validation images of the seed, and on the
-other half of `--no-pets`, give all figures. Nothing is chosen by these images. The
-images for docs/trust.md are drawn for the first seed.
+`near`) as negatives; and with one, and the negatives that it makes itself. The models
+are kept in `--output`; one that is there is not trained again. Their answers on the
+validation images of the seed, and on the other half of `--no-pets`, give all figures.
+Nothing is chosen by these images. The images for docs/trust.md are drawn for the first
+seed.
 """
 
 import argparse
