@@ -7,7 +7,11 @@ from typing import Literal
 from keras_localize import types
 from keras_localize.checks import check_choice
 from keras_localize.datasets.annotation import AnnotatedObject, Annotation
-from keras_localize.datasets.annotation_files import existing_folder, read_text
+from keras_localize.datasets.annotation_files import (
+    RECORD_LIMIT,
+    existing_folder,
+    read_text,
+)
 from keras_localize.datasets.collector import Collector
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.download import (
@@ -192,7 +196,7 @@ def _annotation(
 
 def _read_list(path: Path) -> list[tuple[int, str]]:
     """(line number, line) of every entry of a list; `#` starts a comment."""
-    lines = enumerate(read_text(path).splitlines(), start=1)
+    lines = enumerate(read_text(path, RECORD_LIMIT).splitlines(), start=1)
     entries = [
         (n, line)
         for n, line in lines
