@@ -1,6 +1,6 @@
 """Work that is killed at random moments and started again: is the result the same?
 
-    python benchmarks/killed.py [--kills 10] [--tasks fit train features squares download]
+    python benchmarks/killed.py [--kills 10] [--tasks NAME ...]
 
 Every task runs in a process of its own. First it runs to the end, which gives the
 result to compare with and the time that it takes. Then it is started again and again in
