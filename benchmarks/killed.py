@@ -13,19 +13,16 @@ folder is emptied. The last start is never killed.
 - `train`: `train_localizer` with `cache=`; the same.
 - `features`: `cache_features(path=)`; the same bytes.
 - `squares`: batches with `cache=`; the same bytes.
-- `download`: an archive from a slow server on this machine; the same bytes.
+
+Downloads are killed in the same way by tests/datasets/test_download.py.
 """
 
 import argparse
 import hashlib
-import http.server
-import io
 import multiprocessing
 import random
 import shutil
-import tarfile
 import tempfile
-import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -34,7 +31,6 @@ import keras
 import numpy as np
 
 import keras_localize as kl
-from keras_localize.datasets.download import Archive, provide
 
 
 class Pause(keras.callbacks.Callback):
@@ -136,55 +132,11 @@ def squares(folder, data):
     return content(cache)
 
 
-def download(folder, archive):
-    provide([archive], folder)
-    return content(folder / "data")
-
-
 def content(folder):
     """The names and the bytes of all files below a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     named = ((str(path.relative_to(folder)), path.read_bytes()) for path in files)
     return b"".join(name.encode() + held for name, held in named)
-
-
-def slow_archive():
-    """An archive behind a server on this machine that sends it in many parts."""
-    random_bytes = np.random.default_rng(0).integers(0, 256, (60, 20_000), "uint8")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for number, row in enumerate(random_bytes):
-            info = tarfile.TarInfo(f"data/{number}.bin")
-            info.size = len(row)
-            tar.addfile(info, io.BytesIO(row.tobytes()))
-    whole = packed.getvalue()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked = self.headers.get("Range", "bytes=0-")
-            start = min(int(asked.removeprefix("bytes=").rstrip("-")), len(whole) - 1)
-            self.send_response(206 if start else 200)
-            stated = f"bytes {start}-{len(whole) - 1}/{len(whole)}"
-            self.send_header("Content-Range", stated)
-            self.send_header("Content-Length", str(len(whole) - start))
-            self.end_headers()
-            try:
-                for position in range(start, len(whole), 10_000):
-                    self.wfile.write(whole[position : position + 10_000])
-                    time.sleep(0.01)
-            except OSError:
-                pass  # the client was killed
-
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return Archive(
-        f"http://127.0.0.1:{server.server_port}/data.tar.gz",
-        f"sha256:{hashlib.sha256(whole).hexdigest()}",
-        "data",
-    )
 
 
 def work(task, folder, sender):
@@ -241,7 +193,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    names = ["fit", "train", "features", "squares", "download"]
+    names = ["fit", "train", "features", "squares"]
     parser.add_argument("--tasks", nargs="+", default=names, choices=names)
     options = parser.parse_args()
     rng = random.Random(options.seed)
@@ -253,7 +205,6 @@ def main():
             "train": ("spawn", train),
             "features": ("fork", features),
             "squares": ("fork", partial(squares, data=images)),
-            "download": ("fork", partial(download, archive=slow_archive())),
         }
         for name in options.tasks:
             method, task = tasks[name]
