@@ -1,10 +1,10 @@
 """The same training on one, two and four devices of this computer, for test_devices.
 
-    python devices_process.py METHOD
+    python devices_process.py METHOD COUNT ...
 
-`METHOD` reads the batches: `to_tf_data` or `to_pydataset`. The devices are virtual:
-JAX's host platform is divided, TensorFlow's CPU is. The last line printed is a JSON
-object: for each number of devices the figures of all trainings.
+`METHOD` reads the batches: `to_tf_data` or `to_pydataset`. `COUNT`: how many devices.
+They are virtual: JAX's host platform is divided, TensorFlow's CPU is. The last line
+printed is a JSON object: for each number of devices the figures of all trainings.
 """
 
 # ruff: noqa: E402
@@ -107,13 +107,13 @@ def figures(method):
     return {key: np.ravel(value).tolist() for key, value in found.items()}
 
 
-def main(method):
+def main(method, *counts):
     results = {"1": figures(method)}
-    for count in (2, COUNT):
-        with on_devices(count):
-            results[str(count)] = figures(method)
+    for count in counts:
+        with on_devices(int(count)):
+            results[count] = figures(method)
     print(json.dumps(results))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
