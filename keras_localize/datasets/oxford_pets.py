@@ -1,5 +1,6 @@
 """The Oxford-IIIT Pet dataset: 37 breeds of cats and dogs, with boxes of the heads."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -216,7 +217,8 @@ def _entry(line: str, path: Path, number: int) -> tuple[str, int, int]:
         )
 
     parts = line.split()
-    if len(parts) != 4 or not all(p.isascii() and p.isdigit() for p in parts[1:]):
+    # Python converts no text of thousands of digits.
+    if len(parts) != 4 or not all(re.fullmatch("[0-9]{1,9}", p) for p in parts[1:]):
         raise wrong("malformed line", "NAME ID SPECIES BREED")
     name = parts[0]
     breed, species = int(parts[1]), int(parts[2])
