@@ -9,9 +9,10 @@ from keras_localize import types
 from keras_localize.datasets.errors import AnnotationError
 from keras_localize.images.listing import files_below
 
-# Bytes of one annotation file; COCO's own largest has 450 MB.
+# Bytes that an annotation file of many images may have, unless the user says another
+# number; COCO's own largest has 450 MB.
 TABLE_LIMIT = 2**30
-# Bytes of an annotation file that describes a single image.
+# The same for a file that describes a single image.
 RECORD_LIMIT = 2**24
 
 
@@ -33,13 +34,16 @@ def annotation_files(folder: Path, suffix: str) -> list[Path]:
     return [path for path in files_below(folder) if path.suffix.lower() == suffix]
 
 
-def read_bytes(path: Path, limit: int) -> bytes:
-    """The bytes of a file, or an AnnotationError: missing, or larger than `limit`."""
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """The bytes of a file, or an AnnotationError: missing, or more than `max_bytes`."""
     try:
         size = path.stat().st_size
-        if size > limit:
+        if size > max_bytes:
             raise AnnotationError(
-                path, "file too large", expected=f"at most {limit} bytes", received=size
+                path,
+                "file too large",
+                expected=f"at most {max_bytes} bytes (`max_bytes`)",
+                received=size,
             )
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -48,17 +52,17 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise AnnotationError(path, "unreadable file", received=str(error)) from error
 
 
-def read_text(path: Path, limit: int = TABLE_LIMIT) -> str:
+def read_text(path: Path, max_bytes: int) -> str:
     """The text of a UTF-8 file, with or without a byte order mark."""
     try:
-        return read_bytes(path, limit).decode("utf-8-sig")
+        return read_bytes(path, max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AnnotationError(path, "not UTF-8 text", received=str(error)) from error
 
 
-def read_json(path: Path, limit: int = TABLE_LIMIT) -> Any:
+def read_json(path: Path, max_bytes: int) -> Any:
     """What a JSON file holds, or an AnnotationError."""
-    text = read_text(path, limit)
+    text = read_text(path, max_bytes)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ from keras_localize.datasets.annotation import (
     Corners,
     hull,
 )
+from keras_localize.datasets.annotation_files import TABLE_LIMIT
 from keras_localize.datasets.class_names import ClassNames
 from keras_localize.datasets.coco_columns import coco_columns, ids
 from keras_localize.datasets.coco_json import (
@@ -51,6 +52,7 @@ def read_coco(
     outside: Outside = "clip",
     pixels: Pixels = "upright",
     verify: bool = True,
+    max_bytes: int = TABLE_LIMIT,
 ) -> LocalizationDataset:
     """Reads images and their annotations in COCO's JSON.
 
@@ -73,6 +75,7 @@ def read_coco(
             opens no image whose width and height the file states (with
             `pixels="raw"` it reads the headers): millions of records are read in
             seconds, and an image of another shape is an error when it is decoded.
+        max_bytes: a larger file is refused. By default 1 GiB.
 
     Returns:
         A `LocalizationDataset`.
@@ -101,11 +104,18 @@ def read_coco(
         [COCO data format](https://cocodataset.org/#format-data)
     """
     policy = Policy(
-        without_box, multiple, on_error, outside, pixels, verify, stated_sizes=True
+        without_box,
+        multiple,
+        on_error,
+        outside,
+        pixels,
+        verify,
+        stated_sizes=True,
+        max_bytes=max_bytes,
     )
     folder = ImageFolder(images_dir)
     path = Path(json_path)
-    content = read_coco_json(path)
+    content = read_coco_json(path, max_bytes)
     images = entries(content, "images", path)
     annotations = entries(content, "annotations", path)
     used = ids(annotations, "category_id")

@@ -23,9 +23,9 @@ class Categories(NamedTuple):
     roots: list[str]
 
 
-def read_coco_json(path: Path) -> Entry:
+def read_coco_json(path: Path, max_bytes: int) -> Entry:
     """The object that a JSON file holds, or an AnnotationError."""
-    content = read_json(path)
+    content = read_json(path, max_bytes)
     if not isinstance(content, dict):
         raise AnnotationError(
             path,

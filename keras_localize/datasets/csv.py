@@ -6,7 +6,7 @@ from pathlib import Path
 from keras_localize import types
 from keras_localize.boxes.formats import check_format
 from keras_localize.datasets.annotation import Annotation
-from keras_localize.datasets.annotation_files import image_name
+from keras_localize.datasets.annotation_files import TABLE_LIMIT, image_name
 from keras_localize.datasets.class_names import ClassNames
 from keras_localize.datasets.collector import Collector
 from keras_localize.datasets.csv_columns import Column, check_columns, find_columns
@@ -41,6 +41,7 @@ def read_csv(
     outside: Outside = "clip",
     pixels: Pixels = "upright",
     verify: bool = True,
+    max_bytes: int = TABLE_LIMIT,
 ) -> LocalizationDataset:
     """Reads images and a CSV table with one row per object.
 
@@ -108,6 +109,7 @@ def read_csv(
         pixels: `"upright"` or `"raw"`.
         verify: decode every image once now. False opens no image whose size the
             table states; see `read_coco`.
+        max_bytes: a larger table is refused. By default 1 GiB.
 
     Returns:
         A `LocalizationDataset`.
@@ -146,6 +148,7 @@ def read_csv(
         pixels=pixels,
         verify=verify,
         stated_sizes=True,
+        max_bytes=max_bytes,
     )
     if bounding_box_format is not None:
         check_format(bounding_box_format)
@@ -157,9 +160,10 @@ def read_csv(
     parts = simple = None
     positions: dict[str, int] = {}
     if policy.trusts_sizes:
-        reader = column_rows(path, given, bounding_box_format)
+        reader = column_rows(path, given, bounding_box_format, max_bytes)
     if reader is None:
-        reader = _row_reader(read_table(path), given, bounding_box_format)
+        table = read_table(path, max_bytes)
+        reader = _row_reader(table, given, bounding_box_format)
     else:
         parts = reader.columns
         simple = simple_records(parts, folder, policy, collector.class_names)

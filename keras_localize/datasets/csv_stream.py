@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_localize.boxes.formats import as_corners, is_relative
 from keras_localize.datasets.annotation import AnnotatedObject
-from keras_localize.datasets.annotation_files import TABLE_LIMIT, image_name
+from keras_localize.datasets.annotation_files import image_name
 from keras_localize.datasets.csv_columns import Column, find_columns
 from keras_localize.datasets.csv_columns import Columns as TableColumns
 from keras_localize.datasets.csv_table import Row, Table
@@ -71,6 +71,7 @@ def column_rows(
     path: Path,
     given: dict[str, tuple[Column, ...]],
     bounding_box_format: str | None,
+    max_bytes: int,
 ) -> ColumnRows | None:
     """The rows of a table as columns, or None where the table is not a plain one.
 
@@ -82,9 +83,10 @@ def column_rows(
         path: the table.
         given: the columns that the user names, as `check_columns` gives them.
         bounding_box_format: the user's, or None.
+        max_bytes: a larger table is left to `read_table`, which refuses it.
     """
     try:
-        if path.stat().st_size > TABLE_LIMIT:
+        if path.stat().st_size > max_bytes:
             return None
         with open(path, encoding="utf-8-sig", newline="") as file:
             return _read(path, file, given, bounding_box_format)
@@ -124,7 +126,8 @@ def _read(
     values = numbers[:, :4]
     with np.errstate(all="ignore"):
         corners = np.stack(as_corners(values.T, found.layout), axis=1)
-    _, first_rows = np.unique(image, return_index=True)
+    # The images are numbered in the order in which they come first.
+    first_rows = np.flatnonzero(np.diff(np.maximum.accumulate(image), prepend=-1))
     columns = Columns(
         names=list(images),
         sizes=numbers[first_rows, 4:],
@@ -165,7 +168,9 @@ def _part(
     if "" in names or "" in labels:
         raise ValueError("a cell is empty")
     chosen = (*found.box, *found.size)
-    numbers = np.array([[*map(float, columns[number])] for number in chosen]).T
+    numbers = np.empty((len(rows), len(chosen)))
+    for place, number in enumerate(chosen):
+        numbers[:, place] = np.fromiter(map(float, columns[number]), float, len(rows))
     if not np.isfinite(numbers).all():
         raise ValueError("a number is not finite")
     return (

@@ -69,16 +69,16 @@ class Table:
         return numbers if all(map(math.isfinite, numbers)) else None
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, max_bytes: int) -> Table:
     """Reads a CSV file: UTF-8, separated by comma, semicolon or tab.
 
     The separator is the one that cuts the first line into the most cells, or the
     one that a first line like Excel's `sep=;` names.
 
     Raises:
-        AnnotationError: for a file that is missing, empty, or no CSV.
+        AnnotationError: for a file that is missing, empty, too large, or no CSV.
     """
-    text = read_text(path)
+    text = read_text(path, max_bytes)
     stated = re.match(r"sep=([,;|\t])\r?\n", text)
     if stated:
         separator = stated[1]

@@ -1,6 +1,7 @@
 """LabelMe: a folder of images and a folder with one JSON file for each."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def read_labelme(
     outside: Outside = "clip",
     pixels: Pixels = "upright",
     verify: bool = True,
+    max_bytes: int = _LIMIT,
 ) -> LocalizationDataset:
     """Reads images and their LabelMe JSON files.
 
@@ -61,6 +63,8 @@ def read_labelme(
             the labels found, sorted.
         without_box, multiple, on_error, outside, pixels, verify: as in `read_voc`. An
             image whose file has no shape, or without a file, has no object.
+        max_bytes: a larger file is refused. By default 256 MiB: a file may hold its
+            image.
 
     Returns:
         A `LocalizationDataset`.
@@ -89,21 +93,21 @@ def read_labelme(
     Reference:
         [LabelMe](https://github.com/wkentaro/labelme)
     """
+    policy = Policy(
+        without_box, multiple, on_error, outside, pixels, verify, max_bytes=max_bytes
+    )
     return read_paired_files(
-        Collector(
-            Policy(without_box, multiple, on_error, outside, pixels, verify),
-            class_names,
-        ),
+        Collector(policy, class_names),
         images_dir,
         annotations_dir,
         ".json",
         "a JSON file",
-        _read_file,
+        partial(_read_file, max_bytes=max_bytes),
     )
 
 
-def _read_file(file: Path) -> FileContent:
-    content = _read_json(file)
+def _read_file(file: Path, max_bytes: int) -> FileContent:
+    content = _read_json(file, max_bytes)
     objects, notes = [], []
     for position, shape in enumerate(content["shapes"]):
         obj, note = _object(shape, file, f"shapes[{position}]")
@@ -120,8 +124,8 @@ def _read_file(file: Path) -> FileContent:
     )
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    content = read_json(file, _LIMIT)
+def _read_json(file: Path, max_bytes: int) -> dict[str, Any]:
+    content = read_json(file, max_bytes)
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(s, dict) for s in shapes):
         raise AnnotationError(

@@ -141,4 +141,5 @@ def all_different(texts: Sequence[str]) -> bool:
     """Whether no two are equal; False where that is not sure."""
     # Which take less memory than a set of the texts.
     hashes = np.fromiter(map(hash, texts), "int64", len(texts))
-    return len(np.unique(hashes)) == len(texts)
+    hashes.sort()  # several times as fast as np.unique
+    return not (hashes[1:] == hashes[:-1]).any()

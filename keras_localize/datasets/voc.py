@@ -40,6 +40,7 @@ def read_voc(
     one_based: bool = True,
     pixels: Pixels = "upright",
     verify: bool = True,
+    max_bytes: int = RECORD_LIMIT,
 ) -> LocalizationDataset:
     """Reads images and their Pascal VOC XML files.
 
@@ -77,6 +78,7 @@ def read_voc(
             EXIF orientation (`"upright"`), or on the stored pixels (`"raw"`).
         verify: decode every image once now, so that a damaged one is found here
             and not in the middle of the training. False reads only headers.
+        max_bytes: a larger file is refused. By default 16 MiB.
 
     Returns:
         A `LocalizationDataset`.
@@ -99,19 +101,21 @@ def read_voc(
     >>> dataset[0].class_name, np.round(dataset[0].box, 3).tolist()
     ('cat', [0.10000000149011612, 0.0, 0.6000000238418579, 1.0])
     """
-    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    policy = Policy(
+        without_box, multiple, on_error, outside, pixels, verify, max_bytes=max_bytes
+    )
     return read_paired_files(
         Collector(policy, class_names),
         images_dir,
         annotations_dir,
         ".xml",
         "an XML file",
-        partial(_read_file, one_based=one_based),
+        partial(_read_file, one_based=one_based, max_bytes=max_bytes),
     )
 
 
-def _read_file(file: Path, one_based: bool) -> FileContent:
-    root = parse_xml(file)
+def _read_file(file: Path, one_based: bool, max_bytes: int) -> FileContent:
+    root = parse_xml(file, max_bytes)
     return FileContent(
         image_name=(root.findtext("filename") or "").strip(),
         image_field="filename",
@@ -121,13 +125,13 @@ def _read_file(file: Path, one_based: bool) -> FileContent:
     )
 
 
-def parse_xml(path: Path) -> Element:
+def parse_xml(path: Path, max_bytes: int = RECORD_LIMIT) -> Element:
     """The root element `<annotation>` of an XML file that declares nothing.
 
     A document type declaration is refused, so that the file cannot define entities:
     nothing is expanded and nothing is fetched. Prefixes of XML namespaces are dropped.
     """
-    content = read_bytes(path, RECORD_LIMIT)
+    content = read_bytes(path, max_bytes)
     builder = TreeBuilder()
     parser = expat.ParserCreate()
     parser.buffer_text = True

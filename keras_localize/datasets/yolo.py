@@ -60,6 +60,7 @@ def read_yolo(
     task: Task = "auto",
     pixels: Pixels = "upright",
     verify: bool = True,
+    max_bytes: int = RECORD_LIMIT,
 ) -> LocalizationDataset:
     """Reads images and their YOLO text files.
 
@@ -85,6 +86,7 @@ def read_yolo(
             `data.yaml` with a `kpt_shape` says `"pose"`.
         without_box, multiple, on_error, outside, pixels, verify: as in `read_voc`. An
             image with an empty text file, or with none, has no object.
+        max_bytes: a larger text file is refused. By default 16 MiB.
 
     Returns:
         A `LocalizationDataset`.
@@ -103,7 +105,9 @@ def read_yolo(
     [0.25, 0.0, 0.75, 1.0]
     """
     check_choice(task, get_args(Task), "task")
-    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    policy = Policy(
+        without_box, multiple, on_error, outside, pixels, verify, max_bytes=max_bytes
+    )
     images = ImageFolder(images_dir)
     labels_dir = existing_folder(labels_dir, "labels_dir")
     if task == "auto" and _says_pose(class_names):
@@ -115,7 +119,7 @@ def read_yolo(
     }
     used = {stem: _label_stem(stem, files) for stem in images.by_stem}
     lines = {
-        stem: _read_lines(files[stem], collector.class_names or [])
+        stem: _read_lines(files[stem], collector.class_names or [], max_bytes)
         for stem in used.values()
         if stem is not None
     }
@@ -160,11 +164,13 @@ def _label_stem(stem: str, files: dict[str, Path]) -> str | None:
     return swapped if folder and swapped in files else None
 
 
-def _read_lines(file: Path, class_names: list[str]) -> list[_Line] | AnnotationError:
+def _read_lines(
+    file: Path, class_names: list[str], max_bytes: int
+) -> list[_Line] | AnnotationError:
     """The lines of a label file, or what is wrong with it."""
     lines = []
     try:
-        text = read_text(file, RECORD_LIMIT)
+        text = read_text(file, max_bytes)
         for number, line in enumerate(text.splitlines(), start=1):
             if line.strip():
                 place = f"line {number}"

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_localize.arrays import to_numpy
+from keras_localize.localizer.replicas import clipped_together
 from keras_localize.types import Tensor
 
 # On torch Keras has a faster class of its own behind the name `keras.optimizers.AdamW`.
@@ -147,6 +148,7 @@ class OneCycleAdamW(_AdamW):
         self.learning_rate = new
         # The step is shortened afterwards: Keras has no rate for each variable.
         before = [ops.copy(variable) for variable, _ in self._slower.pairs]
+        grads = clipped_together(grads, self.clipnorm)
         super().apply(grads, trainable_variables)
         for (variable, factor), old in zip(self._slower.pairs, before):
             variable.assign(old + factor * (variable - old))

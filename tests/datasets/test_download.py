@@ -4,8 +4,13 @@ import contextlib
 import hashlib
 import http.server
 import io
+import json
+import os
+import subprocess
+import sys
 import tarfile
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -133,6 +138,23 @@ def test_interrupted_download_goes_on(serve, tmp_path, ranges):
     provide([archive(server)], tmp_path)
     assert files(tmp_path) == COMPLETE
     assert server.requests == [None, f"bytes={len(GOOD) // 3}-"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_killed_at_random_moments(tmp_path):
+    script = Path(__file__).with_name("download_process.py")
+    kills = int(os.environ.get("KERAS_LOCALIZE_KILLS", "10"))
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path), str(kills)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["killed"] >= kills / 2
+    assert found["ends"] == [0] * (kills + 1) and all(found["equal"])
 
 
 def test_killed_between_download_and_check(serve, tmp_path):

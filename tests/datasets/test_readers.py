@@ -337,6 +337,24 @@ def test_real_boxes_read_the_same_from_every_format(oxford_pets_dir, tmp_path):
         assert np.array_equal(dataset.image_sizes[order], pets.image_sizes)
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("verify", [True, False])
+def test_larger_annotation_files_are_refused(folder, form, verify):
+    folder.size = (HEIGHT, WIDTH)
+    folder.read(form)
+    file = folder.file(form)
+    size = max(one.stat().st_size for one in file.parent.glob(f"*{file.suffix}"))
+    read = folder.read_again(form, max_bytes=size, verify=verify)
+    assert len(read) == 2
+    with pytest.raises(AnnotationError, match="file too large") as caught:
+        folder.read_again(form, max_bytes=size - 1, verify=verify)
+    assert str(size) in str(caught.value)
+    assert f"at most {size - 1} bytes (`max_bytes`)" in str(caught.value)
+    for wrong in (0, 1.5, None):
+        with pytest.raises(ValueError, match="`max_bytes` must be"):
+            folder.read_again(form, max_bytes=wrong)
+
+
 # What tools write beyond a box, so that it is mutated too.
 SPECIAL = {
     "coco": json.dumps(

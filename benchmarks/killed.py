@@ -1,0 +1,227 @@
+"""Work that is killed at random moments and started again: is the result the same?
+
+    python benchmarks/killed.py [--kills 10] [--tasks NAME ...]
+
+Every task runs in a process of its own. First it runs to the end, which gives the
+result to compare with and the time that it takes. Then it is started again and again in
+another folder, and killed (SIGKILL) at a random moment within that time, until it was
+killed `--kills` times. Whenever it comes to its end, its result is compared, and the
+folder is emptied. The last start is never killed.
+
+- `fit`: `Localizer.fit` on shuffled, augmented batches with dropout and Keras's
+  `BackupAndRestore`; weights and figures within 1e-6. Keras does not write weights and
+  epoch in one step: see docs/scale.md.
+- `train`: `train_localizer` with `cache=`; the same.
+- `features`: `cache_features(path=)`; the same bytes.
+- `squares`: batches with `cache=`; the same bytes.
+
+Downloads are killed in the same way by tests/datasets/test_download.py.
+"""
+
+import argparse
+import hashlib
+import multiprocessing
+import random
+import shutil
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_localize as kl
+
+
+class Pause(keras.callbacks.Callback):
+    """Makes each step last long enough to be killed in."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.05)
+
+
+def figures(localizer, history):
+    """All weights, and the last value of all that was logged."""
+    weights = [keras.ops.convert_to_numpy(w).ravel() for w in localizer.weights]
+    last = [np.ravel(history[name])[-1:] for name in sorted(history)]
+    return np.concatenate([*weights, *last]).astype("float64")
+
+
+def network():
+    """A localizer on a backbone of one layer."""
+    layers = [
+        keras.Input((32, 32, 3)),
+        keras.layers.Rescaling(1 / 127.5, -1),
+        keras.layers.Conv2D(4, 8, strides=8),
+    ]
+    return kl.build_localizer(
+        keras.Sequential(layers), 2, quality=True, dropout=0.3, preprocessing=None
+    )
+
+
+def drawn(count, folder=None):
+    return kl.make_synthetic(
+        count, num_classes=2, min_side=40, max_side=60, seed=0, directory=folder
+    )
+
+
+def fit(folder):
+    keras.utils.set_random_seed(0)
+    data = drawn(20)
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    read = data.to_tf_data if on_tensorflow else data.to_pydataset
+    view = kl.RandomSquareView(32, bounding_box_format="rel_xyxy")
+    batches = read(32, 4, shuffle=True, augment=view, seed=5)
+    backup = keras.callbacks.BackupAndRestore(
+        folder / "backup", double_checkpoint=True, delete_checkpoint=False
+    )
+    localizer = network()
+    localizer.compile()
+    history = localizer.fit(batches, epochs=12, callbacks=[backup, Pause()], verbose=0)
+    return figures(localizer, history.history)
+
+
+def train(folder):
+    keras.utils.set_random_seed(0)
+    data, validation = drawn(24).split(0.25)
+    localizer = network()
+    history = kl.train_localizer(
+        localizer,
+        data,
+        validation,
+        head_epochs=4,
+        views=2,
+        fine_tune_epochs=4,
+        batch_size=4,
+        cache=folder / "cache",
+        seed=3,
+        callbacks=[Pause()],
+        verbose=0,
+    )
+    losses = {name: values for name, values in history.items() if "loss" in name}
+    return figures(localizer, losses)
+
+
+class SlowFeatures:
+    """A model in NumPy: a forked process must not run a backend."""
+
+    def predict_on_batch(self, images):
+        time.sleep(0.01)
+        pixels = images.astype("float32")
+        return [pixels[:, ::4, ::4], pixels.mean(axis=(1, 2))]
+
+
+def features(folder):
+    maps, targets, weights = kl.cache_features(
+        SlowFeatures(),
+        drawn(150).to_pydataset(32, 3),
+        mirror=False,
+        verbose=0,
+        path=folder / "cache",
+    )
+    arrays = [*maps, *targets.values(), *weights.values()]
+    return b"".join(np.asarray(array).tobytes() for array in arrays)
+
+
+def squares(folder, data):
+    cache = folder / "cache"
+    batches = data.to_pydataset(64, 4, shuffle=True, seed=0, cache=cache)
+    for number in range(len(batches)):
+        batches[number]
+        time.sleep(0.01)
+    return content(cache)
+
+
+def content(folder):
+    """The names and the bytes of all files below a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    named = ((str(path.relative_to(folder)), path.read_bytes()) for path in files)
+    return b"".join(name.encode() + held for name, held in named)
+
+
+def work(task, folder, sender):
+    """What the process does."""
+    folder.mkdir(exist_ok=True)
+    sender.send("started")
+    result = task(folder)
+    if isinstance(result, bytes):
+        result = hashlib.sha256(result).hexdigest()
+    sender.send(result)
+
+
+def started(context, task, folder):
+    """The process, once it has imported everything, and where its result comes from."""
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=work, args=(task, folder, sender))
+    process.start()
+    sender.close()
+    receiver.recv()
+    return process, receiver
+
+
+def same(result, expected):
+    if isinstance(expected, str):
+        return result == expected
+    return bool(np.allclose(result, expected, rtol=1e-6, atol=1e-6))
+
+
+def measure(context, task, folder, kills, rng):
+    """Seconds of the whole task, kills, results, and how many of them were the same."""
+    process, receiver = started(context, task, folder / "whole")
+    start = time.perf_counter()
+    expected = receiver.recv()
+    seconds = time.perf_counter() - start
+    process.join()
+    killed = ends = equal = 0
+    while True:
+        process, receiver = started(context, task, folder / "broken")
+        if killed < kills and not receiver.poll(rng.uniform(0, seconds)):
+            process.kill()
+            process.join()
+            killed += 1
+            continue
+        ends += 1
+        try:
+            equal += same(receiver.recv(), expected)
+        except EOFError:
+            print(f"{process.name} ended with an error", flush=True)
+        process.join()
+        if killed == kills:
+            return seconds, killed, ends, equal
+        shutil.rmtree(folder / "broken")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    names = ["fit", "train", "features", "squares"]
+    parser.add_argument("--tasks", nargs="+", default=names, choices=names)
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        images = drawn(120, folder / "images")
+        tasks = {
+            "fit": ("spawn", fit),
+            "train": ("spawn", train),
+            "features": ("fork", features),
+            "squares": ("fork", partial(squares, data=images)),
+        }
+        for name in options.tasks:
+            method, task = tasks[name]
+            (folder / name).mkdir()
+            context = multiprocessing.get_context(method)
+            seconds, killed, ends, equal = measure(
+                context, task, folder / name, options.kills, rng
+            )
+            print(
+                f"{keras.backend.backend()}: {name:8} {seconds:5.1f} s, "
+                f"killed {killed} times, {equal} of {ends} results the same",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
