@@ -121,9 +121,36 @@ def test_readme(reader_folder, capsys):
     assert (boxes[:, :2] <= boxes[:, 2:]).all()
 
 
-def test_the_twenty_lines_are_few():
+def test_the_ten_lines_are_few():
     lines = [line for line in code_of("README.md")[0][1].splitlines() if line.strip()]
-    assert len(lines) <= 20
+    assert len(lines) <= 10
+
+
+def test_the_first_screen_names_what_a_user_needs_next():
+    first_screen = text_of("README.md").partition("\n## What it offers")[0]
+    assert len(first_screen.splitlines()) <= 70
+    for name in (
+        *(
+            "docs/images/",
+            "pip install",
+            "quickstart.py",
+            "report.html",
+            "docs/start.md",
+        ),
+        *("#extras-and-backends", "your_own_data.md", "docs/index.md"),
+    ):
+        assert name in first_screen
+    urls = tomllib.loads(text_of("pyproject.toml"))["project"]["urls"]
+    assert urls["Documentation"] in first_screen
+
+
+def test_readme_names_every_extra():
+    extras = tomllib.loads(text_of("pyproject.toml"))["project"][
+        "optional-dependencies"
+    ]
+    named = set(re.findall(r'pip install -e "\.\[(\w+)\]"', text_of("README.md")))
+    # Backends have a sentence of their own; `dev` is in CONTRIBUTING.md.
+    assert named == set(extras) - {"jax", "torch", "dev"}
 
 
 def test_localizer_page(reader_folder, capsys):
