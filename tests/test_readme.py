@@ -17,14 +17,15 @@ PAGES = ["README.md", "CHANGELOG.md"]
 PAGES += [
     path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))
 ]
-PAGES.append("examples/oxford_pets.md")
+NOTEBOOKS = ["examples/oxford_pets.md", "examples/your_own_data.md"]
+PAGES += NOTEBOOKS
 # Pages whose blocks have a test of their own below, or in another file.
 TESTED = ["README.md", *(f"docs/{name}.md" for name in ("localizer", "datasets"))]
 TESTED += ["docs/geometry.md", "docs/losses.md", "docs/trust.md"]
 # Each backend writes other formats: tests/localizer/test_export.py reads them all.
 TESTED += ["docs/export.md"]
-# tests/test_notebooks.py runs it as a notebook.
-TESTED += ["examples/oxford_pets.md"]
+# tests/test_notebooks.py runs them as notebooks.
+TESTED += NOTEBOOKS
 
 VOC = """<annotation><filename>{name}</filename>
 <size><width>{width}</width><height>{height}</height><depth>3</depth></size>
