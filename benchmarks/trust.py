@@ -172,7 +172,7 @@ def trained(seed, folder, train, learned, args):
     cached = {}
 
     def features(localizer, data, views):
-        view = kl.RandomSquareView(localizer.image_size)
+        view = kl.RandomSquareView(localizer.image_size, box_crop=0.5)
         batches = data.to_tf_data(
             localizer.image_size,
             augment=view,

@@ -46,7 +46,9 @@ class Calibrates(Localizes):
         images of `dataset` that have a box, the error is how far the true box reaches
         beyond the predicted one, at its worst side. m is the ceil((n + 1) *
         coverage)-th smallest error. If n is too small for that (below 9 for 0.9), the
-        outer box is the whole image, with a warning.
+        outer box is the whole image, with a warning. Where the model predicts a
+        quality q, errors are divided by 1.2 - q and m is multiplied by it: a box of
+        low quality gets a wider margin, and the outer boxes are smaller on average.
 
         What is promised (split conformal prediction, arXiv 2107.07511): the outer box
         of a new image holds its whole object with a probability of at least

@@ -132,10 +132,11 @@ def calibrated(
     label = None
     if "label" in outputs:
         label = most_probable(class_probabilities(outputs["label"], class_names))
-    outer = calibration.outer_boxes(boxes, image_sizes, label)
+    quality = outputs.get("quality")
+    outer = calibration.outer_boxes(boxes, image_sizes, label, quality)
     changed = {**outputs, "outer_box": outer}
-    if "quality" in outputs:
-        changed["quality"] = calibration.calibrated_quality(outputs["quality"])
+    if quality is not None:
+        changed["quality"] = calibration.calibrated_quality(quality)
     return changed
 
 

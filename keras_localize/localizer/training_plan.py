@@ -19,10 +19,14 @@ HEAD_STEPS = 1300
 CACHED_VIEWS = 6000
 # Share of the views that are crops around the boxes, as `localize(refine=True)` makes.
 BOX_CROP = 0.5
+# Factor on the backbone's rate in careful fine-tuning.
+BACKBONE_FACTOR = 0.1
 # Peak of the one-cycle schedule during fine-tuning.
 PEAK_RATE = 1e-3
 # Steps from which fine-tuning is long.
-LONG_STEPS = 300
+LONG_STEPS = 800
+# Parameters up to which a backbone is small.
+SMALL_BACKBONE = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +99,9 @@ def plan_training(
     if head_epochs is None:
         head_epochs = _between(3, HEAD_STEPS / steps, 60)
     check_positive_int(head_epochs, "head_epochs")
-    batch_normalization, backbone_factor = _fine_tuning(
-        images, fine_tune_epochs, batch_size
+    trains_fully = _trains_fully(
+        localizer.backbone.count_params(),
+        fine_tune_epochs * math.ceil(images / batch_size),
     )
     return TrainingPlan(
         whole=whole,
@@ -106,9 +111,9 @@ def plan_training(
         batch_size=batch_size,
         head_batch_size=head_batch_size,
         feature_bytes=rows * _feature_bytes(localizer),
-        batch_normalization=batch_normalization,
+        batch_normalization=trains_fully,
         peak_rate=PEAK_RATE,
-        backbone_factor=backbone_factor,
+        backbone_factor=1.0 if trains_fully else BACKBONE_FACTOR,
     )
 
 
@@ -124,12 +129,12 @@ def _feature_bytes(localizer: Localizer) -> int:
     return sum(2 * math.prod(x.shape[1:]) for x in maps)
 
 
-def _fine_tuning(images: int, epochs: int, batch_size: int) -> tuple[bool, float]:
-    """Whether batch normalization trains, and the factor on the backbone's rate.
+def _trains_fully(parameters: int, steps: int) -> bool:
+    """Whether fine-tuning trains batch normalization, and the backbone at full rate.
 
     The statistics of batch normalization settle after some hundreds of steps; before
-    that the network is worse than it was. So a short training leaves them, and moves
-    the pretrained weights little.
+    that the network is worse than it was. A large network has more to lose, and
+    needs to move less. So a short training, and that of a large network, leaves the
+    statistics and moves the pretrained weights little.
     """
-    long = epochs * math.ceil(images / batch_size) >= LONG_STEPS
-    return (True, 1.0) if long else (False, 0.1)
+    return steps >= LONG_STEPS and parameters <= SMALL_BACKBONE

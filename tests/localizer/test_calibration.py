@@ -56,18 +56,22 @@ def test_outer_boxes_by_the_formula(coverage, localizer, held_out):
     after = localizer.localize(held_out)
     box, true = column(before, "box"), truth_of(held_out)
     np.testing.assert_allclose(column(after, "box"), box, atol=1e-3)
-    # The formula, image by image.
+    # The formula, image by image: a box of high quality gets less.
+    scale = 1.2 - column(before, "quality")
     scores = []
-    for (x0, y0, x1, y1), (a0, b0, a1, b1) in zip(box.tolist(), true.tolist()):
+    for (x0, y0, x1, y1), (a0, b0, a1, b1), s in zip(
+        box.tolist(), true.tolist(), scale
+    ):
         w, h = x1 - x0, y1 - y0
-        scores.append(max((x0 - a0) / w, (y0 - b0) / h, (a1 - x1) / w, (b1 - y1) / h))
+        most = max((x0 - a0) / w, (y0 - b0) / h, (a1 - x1) / w, (b1 - y1) / h)
+        scores.append(most / s)
     margin = sorted(scores)[math.ceil(61 * coverage) - 1]
     assert calibration.margin == pytest.approx(margin, abs=1e-4)
     assert (calibration.images, calibration.coverage) == (60, coverage)
-    for answer, (height, width), (x0, y0, x1, y1) in zip(
-        after, held_out.image_sizes.tolist(), box.tolist()
+    for answer, (height, width), (x0, y0, x1, y1), s in zip(
+        after, held_out.image_sizes.tolist(), box.tolist(), scale
     ):
-        dx, dy = margin * (x1 - x0), margin * (y1 - y0)
+        dx, dy = s * margin * (x1 - x0), s * margin * (y1 - y0)
         outer = (max(x0 - dx, 0), max(y0 - dy, 0), min(x1 + dx, width))
         outer = (*outer, min(y1 + dy, height))
         np.testing.assert_allclose(answer.outer_box, outer, atol=0.05)
@@ -203,6 +207,21 @@ def test_margins_by_class():
     assert Calibration.from_config(made.to_config()) == made
     plain = calibrate_localizations(answers, data, 0.8)
     assert plain.class_margins == {} and plain.margin == made.margin
+
+
+def test_a_box_of_low_quality_gets_a_wider_margin():
+    boxes = np.tile(np.array([100.0, 100, 200, 200]), (100, 1))
+    true = boxes.copy()
+    quality = [0.9, 0.4] * 50
+    true[:, 2] += np.array([30.0, 80.0] * 50)  # 0.3 and 0.8 widths: proportional
+    answers, data = answers_and_truth(boxes, true, [0] * 100, quality)
+    made = calibrate_localizations(answers, data, 0.8)
+    assert made.margin == pytest.approx(1.0, abs=1e-4)
+    x1 = [a.outer_box[2] for a in made.apply(answers[:2], data.image_sizes[:2])]
+    np.testing.assert_allclose(x1, [230, 280], atol=0.02)
+    without = [answer._replace(quality=None) for answer in answers[:2]]
+    with pytest.raises(ValueError, match="quality"):
+        made.apply(without, data.image_sizes[:2])
 
 
 def test_the_outer_box_is_never_smaller_than_the_box():
