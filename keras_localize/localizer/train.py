@@ -91,7 +91,7 @@ def train_localizer(
             None: there are no `val_` values; for the choice a tenth of `train` is
             held out of the training.
         head_epochs: epochs of the heads (or of all layers, for a trainable backbone).
-            None: as many as give about 1,300 steps, between 3 and 60.
+            None: as many as give about 3,000 steps, between 3 and 60.
         views: random views of each image whose features are cached. None: as many as
             give about 6,000 in all, between 1 and 16.
         fine_tune_epochs: epochs of fine-tuning; 0: none.

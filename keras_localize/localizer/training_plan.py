@@ -15,7 +15,7 @@ from keras_localize.localizer.localizer import Localizer
 # Share of the training images that is held out where there are no others for a choice.
 HELD_OUT = 0.1
 # Steps of the heads, and views of all images together, that more do not improve.
-HEAD_STEPS = 1300
+HEAD_STEPS = 3000
 CACHED_VIEWS = 6000
 # Share of the views that are crops around the boxes, as `localize(refine=True)` makes.
 BOX_CROP = 0.5

@@ -159,7 +159,7 @@ def plan(images, trainable=False, **options):
 
 @pytest.mark.parametrize(
     ("images", "views", "epochs"),
-    [(1, 16, 60), (50, 16, 52), (1500, 4, 7), (6000, 1, 7), (10**6, 1, 3)],
+    [(1, 16, 60), (50, 16, 60), (1500, 4, 16), (6000, 1, 16), (10**6, 1, 3)],
 )
 def test_views_and_epochs_by_the_number_of_images(images, views, epochs):
     decided = plan(images)
