@@ -68,7 +68,8 @@ def save_page(
         dataset: the records of `content["per_image"]`, in its order.
         history: curves, as `keras_localize.plot_history` takes them.
         title: title of the page.
-        images: images per gallery.
+        images: images per gallery, at most: worst, median and best boxes are at most a
+            third of the images each.
     """
     check_non_negative_int(images, "images")
     sections = [
