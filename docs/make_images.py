@@ -131,8 +131,9 @@ def diagrams():
             axis.fill([a, c, c, a], [b, b, d, d], fill=False, **red)
     white = {"color": "white", "ha": "center", "va": "center", "fontsize": 9}
     top = (size - rows) // 2
-    axes[1].text(size / 2, top / 2, f"top: {top} black rows", **white)
-    axes[1].text(size / 2, size - top / 2, f"the image: {rows} rows", **white)
+    below = size - rows - top
+    axes[1].text(size / 2, top / 2, f"{top} black rows", **white)
+    axes[1].text(size / 2, size - below / 2, f"{below} black rows", **white)
     save("export", figure)
 
     count, records = 4, 21
