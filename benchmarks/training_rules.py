@@ -1,12 +1,14 @@
 """The measurements behind the rules of `train_localizer`.
 
     python benchmarks/training_rules.py --data pets --data-dir DIR --box-crop 0 0.5 0.7
+    python benchmarks/training_rules.py --data pets --data-dir DIR --head-epochs 7 14
     python benchmarks/training_rules.py --data pets --data-dir DIR --epochs 3
 
 MobileNet with alpha 0.25 at 224 px, on the heads of pets, on airplanes, faces and
 motorcycles, or on drawn images. A quarter of the training images evaluates; the
 validation images are not used. `--box-crop` compares shares of box crops among the
-views of the heads. `--epochs` compares ways of fine-tuning: whether batch normalization
+views of the heads, `--head-epochs` how long these train. `--epochs` compares ways of
+fine-tuning, after the last of these heads: whether batch normalization
 trains, and the rates of backbone and heads.
 """
 
@@ -35,6 +37,7 @@ def main():
     parser.add_argument("--data-dir")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--box-crop", type=float, nargs="+", default=[0.5])
+    parser.add_argument("--head-epochs", type=int, nargs="+", default=[14])
     parser.add_argument("--epochs", type=int, default=0)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     args = parser.parse_args()
@@ -44,10 +47,15 @@ def main():
     print("|---|---|---|---|---|")
     localizer = None
     for share in args.box_crop:
-        keras.utils.set_random_seed(args.seed)
-        localizer = make_localizer(train)
-        heads(localizer, train, share, args.seed)
-        row(f"frozen, box crops {share:g}", localizer, held_out)
+        cached = features(train, share, args.seed)
+        for epochs in args.head_epochs:
+            keras.utils.set_random_seed(args.seed)
+            localizer = make_localizer(train)
+            _, heads = localizer.split()
+            heads.compile()
+            batches = kl.FeatureBatches(*cached, seed=args.seed)
+            heads.fit(batches, epochs=epochs, verbose=0)
+            row(f"{epochs} epochs, box crops {share:g}", localizer, held_out)
     if args.epochs and localizer is not None:
         fine_tunings(localizer, train, held_out, args)
 
@@ -74,12 +82,11 @@ def squares(data, share, seed, **options):
     return data.to_tf_data(SIZE, augment=view, seed=seed, **options)
 
 
-def heads(localizer, train, share, seed):
-    features, heads = localizer.split()
+def features(train, share, seed):
+    """Features of four views, of which this share are crops around the box."""
+    frozen, _ = make_localizer(train).split()
     batches = squares(train, share, seed)
-    cached = kl.cache_features(features, batches, views=4, verbose=0)
-    heads.compile()
-    heads.fit(kl.FeatureBatches(*cached, seed=seed), epochs=7, verbose=0)
+    return kl.cache_features(frozen, batches, views=4, verbose=0)
 
 
 def fine_tunings(localizer, train, held_out, args):

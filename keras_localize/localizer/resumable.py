@@ -1,6 +1,7 @@
 """A `fit` that goes on where an interrupted one was."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,16 @@ def resumable_fit(
     else:
         keeper.restore(model)
     return keeper.history
+
+
+def joined(first: History, second: History) -> History:
+    """One history after the other; NaN where a phase has no value of a name."""
+
+    def values(history: History, name: str) -> list[Any]:
+        return history.get(name, [math.nan] * len(history["phase"]))
+
+    names = dict.fromkeys([*first, *second])
+    return {name: values(first, name) + values(second, name) for name in names}
 
 
 class _KeepState(keras.callbacks.Callback):

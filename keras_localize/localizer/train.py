@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -27,10 +26,11 @@ from keras_localize.localizer.candidates import (
 )
 from keras_localize.localizer.class_names import check_known_classes
 from keras_localize.localizer.defaults import default_optimizer
+from keras_localize.localizer.early_quality import EarlyQuality
 from keras_localize.localizer.feature_batches import FeatureBatches
 from keras_localize.localizer.feature_cache import Cached, cache_features
 from keras_localize.localizer.localizer import Localizer
-from keras_localize.localizer.resumable import History, resumable_fit
+from keras_localize.localizer.resumable import History, joined, resumable_fit
 from keras_localize.localizer.training import LocalizationModel
 from keras_localize.localizer.training_folder import seed_of_call, training_folder
 from keras_localize.localizer.training_plan import (
@@ -212,7 +212,7 @@ class _Training:
             return history
         before = localizer.get_weights()
         with _trainable_as_before(localizer):
-            history = _joined(history, self.fine_tune())
+            history = joined(history, self.fine_tune())
         candidates = self.candidates(before, held_out)
         kept = best(candidates)
         localizer.set_weights(kept.weights)
@@ -224,12 +224,12 @@ class _Training:
 
     def heads(self) -> History:
         """Trains the heads on cached features of the frozen backbone."""
-        plan = self.plan
+        plan, localizer = self.plan, self.localizer
         self.say(
             f"features: {plan.views} random views of {len(self.train)} images, "
             "and their horizontal flips"
         )
-        features, heads = self.localizer.split()
+        features, heads = localizer.split()
         cache = functools.partial(cache_features, features, verbose=self.verbose)
         views = self.batches(self.train, augment=self.view)
         cached = cache(views, views=plan.views, path=self.part("features"))
@@ -239,6 +239,7 @@ class _Training:
             path = self.part("validation_features")
             validation = cache(squares, mirror=False, path=path)
         heads.compile()
+        early = EarlyQuality(plan.quality_epochs, self.kept("quality.npz"))
         batch_size = plan.head_batch_size
         return self.fit(
             "heads",
@@ -247,6 +248,7 @@ class _Training:
             plan.head_epochs,
             validation and FeatureBatches(*validation, batch_size, shuffle=False),
             "heads",
+            [early] if localizer.quality else [],
         )
 
     def fine_tune(self) -> History:
@@ -281,16 +283,17 @@ class _Training:
         epochs: int,
         validation: Any,
         part: str,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> History:
         """One phase, whose state is kept in this part of the folder."""
         self.say(f"{phase}: {epochs} epochs")
         history = resumable_fit(
             model,
-            self.part(part) if self.resumable else None,
+            self.kept(part),
             x,
             epochs=epochs,
             validation_data=validation,
-            callbacks=self.callbacks,
+            callbacks=[*self.callbacks, *callbacks],
             shuffle=False,  # the batches are shuffled already
             verbose=self.verbose,
         )
@@ -348,19 +351,13 @@ class _Training:
         """The place of one part in the folder."""
         return self.folder and self.folder / name
 
+    def kept(self, name: str) -> Path | None:
+        """The place of what makes the call resumable."""
+        return self.part(name) if self.resumable else None
+
     def say(self, text: str) -> None:
         if self.verbose:
             print(text, flush=True)
-
-
-def _joined(first: History, second: History) -> History:
-    """One history after the other; NaN where a phase has no value of a name."""
-
-    def values(history: History, name: str) -> list[Any]:
-        return history.get(name, [math.nan] * len(history["phase"]))
-
-    names = dict.fromkeys([*first, *second])
-    return {name: values(first, name) + values(second, name) for name in names}
 
 
 @contextlib.contextmanager

@@ -21,6 +21,9 @@ CACHED_VIEWS = 6000
 BOX_CROP = 0.5
 # Factor on the backbone's rate in careful fine-tuning.
 BACKBONE_FACTOR = 0.1
+# Share of the heads' epochs, and least number, in which the quality head is trained.
+QUALITY_SHARE = 1 / 3
+QUALITY_EPOCHS = 3
 # Peak of the one-cycle schedule during fine-tuning.
 PEAK_RATE = 1e-3
 # Steps from which fine-tuning is long.
@@ -56,6 +59,14 @@ class TrainingPlan:
     peak_rate: float
     backbone_factor: float
     feature_bytes: int
+
+    @property
+    def quality_epochs(self) -> int:
+        """Epochs of the quality head; see `EarlyQuality`."""
+        return min(
+            max(QUALITY_EPOCHS, round(self.head_epochs * QUALITY_SHARE)),
+            self.head_epochs,
+        )
 
     def without_fine_tuning(self) -> "TrainingPlan":
         """The same for features and heads alone."""

@@ -20,6 +20,7 @@ from keras_localize import (
 from keras_localize.localizer import train as train_module
 from keras_localize.localizer import training_folder
 from keras_localize.localizer.candidates import Candidate, best, evaluated_candidates
+from keras_localize.localizer.resumable import joined
 from keras_localize.localizer.training_plan import plan_training
 
 PROCESS = Path(__file__).with_name("train_process.py")
@@ -299,10 +300,36 @@ def test_a_trainable_backbone_is_trained_as_a_whole(data):
 def test_a_history_has_a_value_of_each_name_for_each_epoch():
     first = {"loss": [2.0, 1.0], "phase": ["heads"] * 2}
     second = {"loss": [0.5], "rate": [0.1], "phase": ["fine-tuning"]}
-    joined = train_module._joined(first, second)
-    assert joined["loss"] == [2.0, 1.0, 0.5]
-    np.testing.assert_array_equal(joined["rate"], [np.nan, np.nan, 0.1])
-    assert joined["phase"] == ["heads", "heads", "fine-tuning"]
+    both = joined(first, second)
+    assert both["loss"] == [2.0, 1.0, 0.5]
+    np.testing.assert_array_equal(both["rate"], [np.nan, np.nan, 0.1])
+    assert both["phase"] == ["heads", "heads", "fine-tuning"]
+
+
+@on_tensorflow
+def test_the_quality_head_ends_early(data):
+    """It keeps the weights of an early epoch; the other heads train on."""
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(
+                [weights_of(self.model.get_layer(n)) for n in ("quality", "label")]
+            )
+
+    localizer = two_classes(tiny_backbone(), data, quality=True)
+    options = {**QUICK, "head_epochs": 12, "callbacks": Watch()}
+    train_localizer(localizer, data, **options)
+    assert len(seen) == 12
+    for name, epoch in (("quality", 3), ("label", 11)):
+        kept = weights_of(localizer.get_layer(name))
+        for one, other in zip(kept, seen[epoch][name == "label"]):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (4, 3), (16, 5), (60, 20)])
+def test_epochs_of_the_quality(epochs, expected):
+    assert plan(1500, head_epochs=epochs).quality_epochs == expected
 
 
 @on_tensorflow

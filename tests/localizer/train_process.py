@@ -18,13 +18,18 @@ from tiny_backbone import tiny_backbone
 import keras_localize as kl
 from keras_localize.localizer import feature_store
 
+HEAD_EPOCHS = 5
+
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Die(keras.callbacks.Callback):
-    """Dies in the second epoch of a phase, between two batches."""
+    """Dies in the last epoch of the heads or the second of the rest, between batches.
+
+    That is after the epoch whose weights the quality head keeps.
+    """
 
     def __init__(self, moment):
         super().__init__()
@@ -35,7 +40,8 @@ class Die(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         phase = "fine-tuning" if isinstance(self.model, kl.Localizer) else "heads"
-        if phase == self.moment and self.epoch == 1 and batch == 1:
+        last = HEAD_EPOCHS - 1 if phase == "heads" else 1
+        if phase == self.moment and self.epoch == last and batch == 1:
             die()
 
 
@@ -59,7 +65,7 @@ def main(folder, moment):
         localizer,
         train,
         validation,
-        head_epochs=3,
+        head_epochs=HEAD_EPOCHS,
         views=2,
         fine_tune_epochs=3,
         batch_size=4,
