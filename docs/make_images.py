@@ -184,7 +184,7 @@ def two_phases(quick, folder):
     history = {"phase": []}
     for phase, epochs in (("heads", 6), ("fine-tuning", 6)):
         if phase == "fine-tuning":
-            localizer.unfreeze(batch_normalization=True)
+            localizer.unfreeze()  # few steps: batch normalization stays as it is
         localizer.compile()
         options = {"epochs": epochs, "shuffle": False, "verbose": 0}
         fitted = localizer.fit(
