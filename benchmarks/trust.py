@@ -2,13 +2,13 @@
 
     python benchmarks/trust.py --data-dir DIR --no-pets DIR --seeds 0 1 2
 
-For each seed three localizers are trained in the same way on cached features of the
-frozen backbone: without a presence output; with one, and half of the images in
-`--no-pets` (its folders `far` and `near`) as negatives; and with one, and negatives
-from `with_hard_negatives` alone. The models are kept in `--output`; one that is there
-is not trained again. Their answers on the validation images of the seed, and on the
-other half of `--no-pets`, give all figures. Nothing is chosen by these images. The
-images for docs/trust.md are drawn for the first seed.
+For each seed `train_localizer` trains three localizers on a frozen backbone: without a
+presence output; with one, and half of the images in `--no-pets` (its folders `far` and
+`near`) as negatives; and with one, and the negatives that it makes itself. The models
+are kept in `--output`; one that is there is not trained again. Their answers on the
+validation images of the seed, and on the other half of `--no-pets`, give all figures.
+Nothing is chosen by these images. The images for docs/trust.md are drawn for the first
+seed.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 import keras_localize as kl
-from keras_localize.datasets import LocalizationDataset, with_hard_negatives
+from keras_localize.datasets import LocalizationDataset
 
 KINDS = ("far", "near")
 MODELS = ("without presence", "own negatives", "crops")
@@ -34,8 +34,6 @@ def main():
     parser.add_argument("--no-pets", type=Path, required=True)
     parser.add_argument("--backbone", default="MobileNet:0.25")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--views", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--halvings", type=int, default=100)
     parser.add_argument("--splits", type=int, default=200)
@@ -168,39 +166,12 @@ def page(rng):
 def trained(seed, folder, train, learned, args):
     """The three models, from their files where these are there."""
     files = {n: folder / f"{n.replace(' ', '_')}.keras" for n in args.models}
-    missing = [name for name in args.models if not files[name].exists()]
-    cached = {}
-
-    def features(localizer, data, views):
-        view = kl.RandomSquareView(localizer.image_size, box_crop=0.5)
-        batches = data.to_tf_data(
-            localizer.image_size,
-            augment=view,
-            seed=seed,
-            targets=("label", "box", "presence"),
-        )
-        return kl.cache_features(localizer.split()[0], batches, views=views)
-
-    for name in missing:
-        localizer = untrained(seed, train.class_names, name != MODELS[0], args)
-        if not cached:
-            cached["pets"] = features(localizer, train, args.views)
-        parts = [cached["pets"]]
-        if name == "own negatives":
-            parts.append(features(localizer, learned, 2))
-        elif name == "crops":
-            both = with_hard_negatives(train, seed=seed)
-            parts.append(features(localizer, both[both.presence == 0], 2))
-        arrays = keras.tree.map_structure(lambda *x: np.concatenate(x), *parts)
-        _, heads = localizer.split()
-        heads.compile()
-        heads.fit(
-            kl.FeatureBatches(*arrays, seed=seed),
-            epochs=args.epochs,
-            shuffle=False,
-            verbose=2,
-        )
-        localizer.save(files[name])
+    data = {MODELS[0]: train, MODELS[1]: train + learned, MODELS[2]: train}
+    for name, path in files.items():
+        if not path.exists():
+            localizer = untrained(seed, train.class_names, name != MODELS[0], args)
+            kl.train_localizer(localizer, data[name], seed=seed, verbose=2)
+            localizer.save(path)
     return {name: keras.models.load_model(path) for name, path in files.items()}
 
 
