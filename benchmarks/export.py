@@ -3,20 +3,23 @@
     python benchmarks/export.py --model localizer.keras --data-dir oxford_pets
 
 Exports a trained localizer in every format that the backend can write and whose runtime
-is installed, and runs it on images of Oxford-IIIT Pet, one at a time on the CPU.
+is installed, and runs it on the validation images of Oxford-IIIT Pet that
+`examples/oxford_pets.py --seed SEED` holds out, one at a time on the CPU.
 
 - "mean IoU" and "labels" are against the truth.
 - "same box" is the mean IoU with the box of the localizer, "same label" the share of
   equal labels: for squares against `predict` on the same square, else against
   `localize`.
-- "ms" is the median for one image; for squares without the letterboxing, else without
-  the decoding.
+- "ms" is the time for one image that a tenth of the images stay below, since other
+  programs on the machine only add to it; for squares without the letterboxing, else
+  without the decoding.
 """
 
 import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,17 +72,15 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="a .keras file")
     parser.add_argument("--data-dir", required=True)
     parser.add_argument("--labels", default="breed", choices=["breed", "species"])
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0, help="of the validation images")
+    parser.add_argument("--images", type=int, help="how many of them; all by default")
     parser.add_argument("--only", default="", help="part of the names of the files")
     args = parser.parse_args()
     localizer = keras.saving.load_model(args.model)
     data = kl.load_oxford_pets(args.data_dir, labels=args.labels, verify=False)
-    data = data[np.flatnonzero(data.weights)]
-    order = np.random.default_rng(0).permutation(len(data))
-    tested, representative = (
-        data[order[: args.images]],
-        data[order[args.images :][:200]],
-    )
+    training, tested = data.split(0.2, seed=args.seed)
+    tested = tested[np.flatnonzero(tested.weights)][: args.images]
+    representative = training[:200]
 
     columns = list(Row.__annotations__)
     print(f"| {' | '.join(columns)} |".replace("_", " "))
@@ -90,30 +91,30 @@ def main() -> None:
         {"image": square, "image_size": np.array(size, "int32")}
         for square, size in squares
     ]
-    outputs = localizer.predict(np.stack([square for square, _ in squares]), verbose=0)
-    sizes = [size for _, size in squares]
-    expected = kl.decode_predictions(
-        outputs, sizes, localizer.image_size, localizer.class_names
+    outputs, ms = timed(
+        lambda named: localizer.predict(named["image"][None], verbose=0), inputs
     )
-    show("predict on squares", None, expected, expected, None, tested)
+    expected = kl.decode_predictions(
+        {name: np.concatenate([one[name] for one in outputs]) for name in outputs[0]},
+        [size for _, size in squares],
+        localizer.image_size,
+        localizer.class_names,
+    )
+    show("predict on squares", None, expected, expected, ms, tested)
     for variant in SQUARES:
         if args.only in str(variant):
             measure(variant, localizer, inputs, expected, tested, representative)
+    inputs = [{"image": image} for image in images]
     for refine in (False, True):
-        expected, ms = timed(
-            lambda image, refine=refine: localizer.localize(
-                image, refine=refine, verbose=0
-            )[0],
-            images,
+        answers, ms = timed(
+            partial(localizer.localize, refine=refine, verbose=0), images
         )
+        expected = [one for (one,) in answers]
         name = "localize, refine" if refine else "localize"
         show(name, None, expected, expected, ms, tested)
         for variant in WHOLE:
-            if (
-                args.only in str(variant)
-                and variant.options.get("refine", False) == refine
-            ):
-                inputs = [{"image": image} for image in images]
+            same = variant.options.get("refine", False) == refine
+            if same and args.only in str(variant):
                 measure(variant, localizer, inputs, expected, tested, representative)
 
 
@@ -150,14 +151,14 @@ def measure(
 
 
 def timed(function: Callable[[Any], Any], items: list[Any]) -> tuple[list[Any], float]:
-    """The results, and the median of the milliseconds."""
+    """The results, and the milliseconds that a tenth of them stay below."""
     function(items[0])
     results, times = [], []
     for item in items:
         start = time.perf_counter()
         results.append(function(item))
         times.append(time.perf_counter() - start)
-    return results, 1000 * float(np.median(times))
+    return results, 1000 * float(np.quantile(times, 0.1))
 
 
 def show(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from keras_localize import export_localizer
+from keras_localize.images import load
 
 PAGE = Path(__file__).resolve().parents[2] / "examples/deploy/browser/index.html"
 NODE = shutil.which("node")
@@ -58,22 +59,45 @@ def site(localizer, tmp_path):
 
 
 def test_an_image_dropped_on_the_page(site, localizer, image_files, tmp_path):
-    script = Path(__file__).with_name("drive_browser.mjs")
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
-    screenshot = tmp_path / "page.png"
-    command = [NODE, script, CHROMIUM, site, screenshot, *image_files, broken]
-    environment = {**os.environ, "NODE_PATH": str(PACKAGES)}
+    *answers, refused = dropped([*image_files, broken], site, tmp_path)
+    check(answers, image_files, localizer)
+    assert refused["box"] is None and refused["text"].startswith("Not an image")
+
+
+def test_photographs_dropped_on_the_page(site, localizer, oxford_pets_dir, tmp_path):
+    files = [
+        oxford_pets_dir / "images" / name
+        for name in ("Abyssinian_1.jpg", "beagle_10.jpg", "Persian_100.jpg")
+    ]
+    # `localize` reads a JPEG at a reduced size, a browser reads every pixel.
+    pixels = [load(path) for path in files]
+    check(dropped(files, site, tmp_path), pixels, localizer)
+
+
+def dropped(files, site, folder):
+    """What the page answers to each file."""
+    script = Path(__file__).with_name("drive_browser.mjs")
+    screenshot = folder / "page.png"
     shown = subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=300
+        [NODE, script, CHROMIUM, site, screenshot, *files],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NODE_PATH": str(PACKAGES)},
+        timeout=300,
     )
     assert shown.returncode == 0, shown.stderr
-    *answers, refused = json.loads(shown.stdout)["answers"]
-    assert json.loads(shown.stdout)["errors"] == []
-    for answer, path in zip(answers, image_files, strict=True):
-        expected = localizer.localize(path, verbose=0)[0]
+    assert screenshot.stat().st_size > 0
+    said = json.loads(shown.stdout)
+    assert said["errors"] == []
+    return said["answers"]
+
+
+def check(answers, images, localizer):
+    """Boxes within a pixel of the original image, and drawn."""
+    for answer, image in zip(answers, images, strict=True):
+        expected = localizer.localize(image, verbose=0)[0]
         np.testing.assert_allclose(answer["box"], expected.box, atol=1)
         assert answer["text"].startswith(expected.class_name)
         assert answer["green"] > 20
-    assert refused["box"] is None and refused["text"].startswith("Not an image")
-    assert screenshot.stat().st_size > 0

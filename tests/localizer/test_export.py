@@ -51,17 +51,29 @@ def localizer():
 
 
 @pytest.fixture(scope="module")
-def exported(localizer, tmp_path_factory):
+def smooth_dataset():
+    rng = np.random.default_rng(0)
+    images = [smooth_image(rng, 90, 120) for _ in range(30)]
+    boxes = np.tile([[0.25, 0.25, 0.75, 0.75]], (30, 1))
+    return LocalizationDataset(images, boxes, [0] * 30, NAMES)
+
+
+@pytest.fixture(scope="module")
+def exported(localizer, smooth_dataset, tmp_path_factory):
     """Gives the path of the localizer in a format, exported once."""
     paths = {}
 
     def export(format, **options):
         runtimes.skip_without(format, BACKEND)
+        also = {}
+        if options.get("precision") == "int8":
+            pytest.importorskip("ai_edge_quantizer")
+            also["representative_dataset"] = smooth_dataset
         key = format, *sorted(options.items())
         if key not in paths:
             name = runtimes.NAMES.get(format, "model")
             paths[key] = tmp_path_factory.mktemp("exported") / "new folder" / name
-            export_localizer(localizer, paths[key], format, **options)
+            export_localizer(localizer, paths[key], format, **options, **also)
         return paths[key]
 
     return export
@@ -184,23 +196,13 @@ def test_half_the_bytes_for_the_same_answers(format, exported, localizer, rng):
 
 
 @pytest.mark.skipif("litert" not in SQUARE, reason="Keras writes no LiteRT from JAX")
-def test_convolutions_with_integers(exported, localizer, rng, tmp_path):
-    from importlib.util import find_spec
-
-    if find_spec("ai_edge_quantizer") is None:
-        pytest.skip("needs ai-edge-quantizer")
+def test_convolutions_with_integers(exported, smooth_dataset):
     whole = exported("litert", image="square")
-    images = [smooth_image(rng, 90, 120) for _ in range(30)]
-    boxes = np.tile([[0.25, 0.25, 0.75, 0.75]], (30, 1))
-    dataset = LocalizationDataset(images, boxes, [0] * 30, NAMES)
-    path = tmp_path / "int8.tflite"
-    export_localizer(
-        localizer, path, "litert", precision="int8", representative_dataset=dataset
-    )
+    path = exported("litert", image="square", precision="int8")
     assert path.stat().st_size < whole.stat().st_size
     runs = [runtimes.load("litert", one) for one in (whole, path)]
     overlaps = []
-    for image in images:
+    for image in smooth_dataset.images:
         square, size = letterbox(image, SIZE)
         inputs = {"image": square, "image_size": np.array(size, "int32")}
         one, other = (run(**inputs) for run in runs)
@@ -243,24 +245,87 @@ def test_a_saved_model_takes_batches_of_squares_too(exported, localizer, rng):
         np.testing.assert_allclose(answers[key], value, atol=1e-5)
 
 
-@pytest.mark.parametrize("format", SQUARE)
-def test_a_square_of_another_shape_is_an_error(format, exported):
+# --- input that is not as it should be, as docs/export.md says ---
+
+FILES = [
+    *((format, "float32") for format in SQUARE),
+    *((format, "float16") for format in HALF),
+    *((format, "int8") for format in SQUARE if format == "litert"),
+]
+
+
+@pytest.mark.parametrize("format, precision", FILES)
+def test_squares_of_very_small_and_very_long_images(format, precision, exported, rng):
+    path = exported(format, image="square", precision=precision)
+    run = runtimes.load(format, path)
+    for height, width in ((1, 1), (1, 5000), (5000, 1)):
+        image = rng.integers(0, 256, (height, width, 3)).astype("uint8")
+        square, size = letterbox(image, SIZE)
+        check_inside(run(image=square, image_size=np.array(size, "int32")), size)
+
+
+@pytest.mark.parametrize(
+    "format, precision",
+    [(format, precision) for format, precision in FILES if format in ANY],
+)
+def test_very_small_and_very_long_images(format, precision, exported, rng):
+    run = runtimes.load(format, exported(format, precision=precision))
+    for height, width in ((1, 1), (1, 5000), (5000, 1)):
+        image = rng.integers(0, 256, (height, width, 3)).astype("uint8")
+        check_inside(run(image=image), (height, width))
+
+
+def check_inside(answer, size):
+    """The box lies inside the image, and the rest of the answer is sound."""
+    height, width = size
+    x0, y0, x1, y1 = answer["box"]
+    assert 0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height
+    assert answer["label"] in range(3)
+    assert answer["scores"].sum() == pytest.approx(1, abs=0.01)
+    assert 0 <= answer["quality"] <= 1
+
+
+@pytest.mark.parametrize("format, precision", FILES)
+def test_a_square_of_another_shape_is_an_error(format, precision, exported):
     """Never an answer, and never the end of the process."""
-    run = runtimes.load(format, exported(format, image="square"))
+    path = exported(format, image="square", precision=precision)
+    run = runtimes.load(format, path)
     for shape in ((SIZE, SIZE), (SIZE, SIZE, 1), (SIZE, SIZE, 4), (70, 70, 3)):
         assert _fails(run, shape, image_size=np.array([30, 40], "int32")), shape
 
 
-@pytest.mark.parametrize("format", ANY)
-def test_an_image_without_three_channels_is_an_error(format, exported):
-    run = runtimes.load(format, exported(format))
+@pytest.mark.parametrize(
+    "format, precision",
+    [(format, precision) for format, precision in FILES if format in ANY],
+)
+def test_an_image_without_three_channels_is_an_error(format, precision, exported):
+    run = runtimes.load(format, exported(format, precision=precision))
     for shape in ((30, 40), (30, 40, 1), (30, 40, 4), (0, 0, 3)):
         assert _fails(run, shape), shape
 
 
-def _fails(run, shape, **inputs):
+@pytest.mark.parametrize("format, precision", FILES)
+def test_float_pixels_are_an_error(format, precision, exported, rng):
+    """But for OpenVINO, whose Python interface converts them to uint8."""
+    path = exported(format, image="square", precision=precision)
+    run = runtimes.load(format, path)
+    image_size = np.array([30, 40], "int32")
+    if format == "openvino":
+        pixels = rng.integers(0, 256, (SIZE, SIZE, 3)).astype("uint8")
+        found = run(image=pixels.astype("float32"), image_size=image_size)
+        expected = run(image=pixels, image_size=image_size)
+        np.testing.assert_array_equal(found["box"], expected["box"])
+    else:
+        shape = (SIZE, SIZE, 3)
+        assert _fails(run, shape, "float32", image_size=image_size)
+    if format in ANY:
+        run = runtimes.load(format, exported(format, precision=precision))
+        assert _fails(run, (30, 40, 3), "float32")
+
+
+def _fails(run, shape, dtype="uint8", **inputs):
     try:
-        run(image=np.zeros(shape, "uint8"), **inputs)
+        run(image=np.zeros(shape, dtype), **inputs)
     except Exception:  # each runtime has its own
         return True
     return False

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from keras_localize.datasets import LocalizationDataset
+from keras_localize.datasets.cores import cores
 from keras_localize.images import letterbox
+from keras_localize.localizer.exporting.bias_correction import correct_biases
 
 # Nearly all of the time and the bytes. The arithmetic of boxes needs more than the 256
 # levels of an integer, so that additions, which it consists of, stay in float.
@@ -32,9 +34,27 @@ def quantize(path: Path, samples: list[dict[str, np.ndarray]]) -> None:
     Args:
         path: the float file; it is replaced.
         samples: inputs that are like those that the file will see. They set the ranges
-            of the activations.
+            of the activations, and the biases that make up for rounded weights.
     """
     quantizer: Any = importlib.import_module("ai_edge_quantizer.quantizer")
+    calibrators: Any = importlib.import_module("ai_edge_quantizer.calibrator")
+    correct_biases(path, samples)
+    recipe = _recipe()
+    calibrator = calibrators.Calibrator(
+        str(path), num_threads=cores(), qsv_update_func=_joined
+    )
+    calibrator.calibrate({"serving_default": samples}, recipe)
+    job = quantizer.Quantizer(str(path), recipe.get_quantization_recipe())
+    result = job.quantize(
+        calibrator.get_model_qsvs(),
+        enable_progress_bar=False,
+        enable_progress_report=False,
+    )
+    path.unlink()
+    result.export_model(str(path))
+
+
+def _recipe() -> Any:
     recipes: Any = importlib.import_module("ai_edge_quantizer.recipe_manager")
     names: Any = importlib.import_module("ai_edge_quantizer.qtyping").TFLOperationName
     recipe = recipes.RecipeManager()
@@ -44,10 +64,19 @@ def quantize(path: Path, samples: list[dict[str, np.ndarray]]) -> None:
         )
     for name in _INTEGER_WEIGHTS:
         recipe.add_dynamic_config(".*", names(name), num_bits=8)
-    job = quantizer.Quantizer(str(path), recipe.get_quantization_recipe())
-    ranges = job.calibrate({"serving_default": samples})
-    result = job.quantize(
-        ranges, enable_progress_bar=False, enable_progress_report=False
-    )
-    path.unlink()
-    result.export_model(str(path))
+    return recipe
+
+
+def _joined(
+    known: dict[str, np.ndarray], new: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The range of a tensor that holds its values for all samples.
+
+    The quantizer's own choice, a moving average, cuts the brightest pixels off.
+    """
+    if not known:
+        return new
+    return {
+        "min": np.minimum(known["min"], new["min"]),
+        "max": np.maximum(known["max"], new["max"]),
+    }
