@@ -39,6 +39,7 @@ autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_use_rtype = False  # "The history: a dict ..." names what it is, not a type
 napoleon_custom_sections = [
     ("Call arguments", "params_style"),
     "Input shape",

@@ -1,7 +1,8 @@
 """Makes the images of the pages: python docs/make_images.py
 
 Everything is drawn: no data, no network. A localizer is trained for a minute.
-`python docs/make_images.py trained` makes only the images that show its answers.
+`python docs/make_images.py trained` makes only the images that show its answers, and
+`data` or `diagrams` only the others.
 """
 
 import io
@@ -84,6 +85,79 @@ def data_images():
     save("formats", figure, 70)
 
 
+def diagrams():
+    """Pages about files, formats and machines."""
+    drawn = kl.make_synthetic(40, num_classes=1, seed=3)
+    record = next(one for one in drawn if one.size[1] > 1.4 * one.size[0])
+    height, width = record.size
+    x0, y0, x1, y1 = record.box * [width, height, width, height]
+    corners = ([x0, x1, x1, x0], [y0, y0, y1, y1])
+
+    figure, axes = axes_of(3, (10, 2.9))
+    turn = np.linspace(0, 2 * np.pi, 9)[:-1]
+    across, down = (x1 - x0) / 2, (y1 - y0) / 2
+    polygon = (x0 + across * (1 + np.cos(turn)), y0 + down * (1 + np.sin(turn)))
+    titles = ("a box: taken as it is", "a polygon: the box around it")
+    for axis, title in zip(axes, (*titles, "a box with keypoints: the box")):
+        axis.imshow(record.image)
+        axis.fill(*corners, fill=False, edgecolor="#00c853", linewidth=2.5)
+        axis.set_title(title)
+        axis.set_axis_off()
+    marks = {"color": "#ffd600", "marker": "o", "markersize": 5}
+    axes[1].fill(*polygon, facecolor="#ffd60055", edgecolor="#ffd600")
+    axes[1].plot(*polygon, linestyle="", **marks)
+    spots = ([x0 + across, x0 + across / 2], [y0 + down / 2, y0 + down])
+    axes[2].plot(*spots, linestyle="", **marks)
+    save("label_tools", figure)
+
+    size = 224
+    square, _ = kl.images.letterbox(record.image, size)
+    inside = kl.boxes.to_square(record.box, record.size, size, "rel_xyxy") * size
+    u0, v0, u1, v1 = (float(side) for side in np.asarray(inside))
+    rows = round(height * size / width)
+    figure, axes = axes_of(3, (11, 3.2))
+    shown = (
+        (record.image, f"the image, {width} x {height}", None),
+        (square, f"in: the square, {size} x {size}", (u0, v0, u1, v1)),
+        (record.image, "out: the box in the pixels of the image", (x0, y0, x1, y1)),
+    )
+    for axis, (pixels, title, box) in zip(axes, shown):
+        axis.imshow(pixels)
+        axis.set_title(title, fontsize=10)
+        axis.set_axis_off()
+        if box is not None:
+            a, b, c, d = box
+            red = {"edgecolor": "#ff1744", "linestyle": "--", "linewidth": 2.5}
+            axis.fill([a, c, c, a], [b, b, d, d], fill=False, **red)
+    white = {"color": "white", "ha": "center", "va": "center", "fontsize": 9}
+    top = (size - rows) // 2
+    below = size - rows - top
+    axes[1].text(size / 2, top / 2, f"{top} black rows", **white)
+    axes[1].text(size / 2, size - below / 2, f"{below} black rows", **white)
+    save("export", figure)
+
+    count, records = 4, 21
+    figure, (axis,) = axes_of(1, (9, 1.9))
+    colours = ("#2962ff", "#00c853", "#ff6d00", "#d500f9")
+    for i in range(records):
+        left_out = i >= records - records % count
+        axis.barh(
+            -(i % count),
+            0.9,
+            left=i,
+            color="white" if left_out else colours[i % count],
+            edgecolor="#888888" if left_out else colours[i % count],
+        )
+        text = {"color": "#888888" if left_out else "white", "ha": "center"}
+        axis.text(i + 0.45, -(i % count), str(i), va="center", fontsize=8, **text)
+    axis.set_yticks(-np.arange(count), [f"shard({i}, {count})" for i in range(count)])
+    axis.set_xticks([])
+    axis.set_xlabel("records; with drop_remainder=True the last one is left out")
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    save("scale", figure, 80)
+
+
 def trained_images():
     """Pages about training and answers: those of the quickstart's localizer."""
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +184,7 @@ def two_phases(quick, folder):
     history = {"phase": []}
     for phase, epochs in (("heads", 6), ("fine-tuning", 6)):
         if phase == "fine-tuning":
-            localizer.unfreeze(batch_normalization=True)
+            localizer.unfreeze()  # few steps: batch normalization stays as it is
         localizer.compile()
         options = {"epochs": epochs, "shuffle": False, "verbose": 0}
         fitted = localizer.fit(
@@ -152,8 +226,8 @@ def screenshot(report, history, folder):
 
 if __name__ == "__main__":
     keras.utils.set_random_seed(0)
-    if "trained" not in sys.argv:
-        data_images()
-    trained_images()
+    parts = {"data": data_images, "diagrams": diagrams, "trained": trained_images}
+    for name in sys.argv[1:] or parts:
+        parts[name]()
     total = sum(path.stat().st_size for path in IMAGES.glob("*.png"))
     print(f"{total / 1000:.0f} kB")

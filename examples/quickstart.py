@@ -4,20 +4,20 @@ python examples/quickstart.py     # needs no data and no network
 """
 
 import keras
+from keras import layers
 
 import keras_localize as kl
-
-SIDE = 64
 
 
 def small_backbone():
     """Small enough to learn from scratch on a CPU."""
-    x = images = keras.Input((SIDE, SIDE, 3))
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(x)
+    x = images = keras.Input((64, 64, 3))
+    x = layers.Rescaling(1 / 127.5, offset=-1.0)(x)
     for filters in (16, 32, 64, 128):
-        x = keras.layers.Conv2D(filters, 3, strides=2, padding="same")(x)
-        x = keras.layers.BatchNormalization()(x)
-        x = keras.layers.ReLU()(x)
+        x = layers.Conv2D(filters, 3, strides=2, padding="same")(x)
+        x = layers.ReLU()(layers.BatchNormalization()(x))
+        y = layers.SeparableConv2D(filters, 3, padding="same")(x)
+        x = layers.ReLU()(layers.Add()([x, layers.BatchNormalization()(y)]))
     return keras.Model(images, x)
 
 
@@ -27,7 +27,9 @@ names, backbone = train.class_names, small_backbone()
 localizer = kl.build_localizer(
     backbone, len(names), class_names=names, trainable_backbone=True
 )
-history = kl.train_localizer(localizer, train, validation, head_epochs=20, seed=0)
+history = kl.train_localizer(
+    localizer, train, validation, head_epochs=25, batch_size=16, seed=0
+)
 
 report = kl.evaluate_localizer(localizer, validation, refine=True)
 print(report)

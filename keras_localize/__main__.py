@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("path", help="the HTML file to write")
     report.add_argument("--history", help="a CSV file as CSVLogger writes it")
     report.add_argument("--title", help="title of the page")
-    report.add_argument("--images", type=int, help="images per gallery (12)")
+    report.add_argument("--images", type=int, help="images per gallery, at most (12)")
     for one in (evaluate, report):
         _add_dataset(one)
         one.add_argument("--worst", type=int, help="worst images to list (20)")

@@ -17,14 +17,15 @@ PAGES = ["README.md", "CHANGELOG.md"]
 PAGES += [
     path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))
 ]
-PAGES.append("examples/oxford_pets.md")
+NOTEBOOKS = ["examples/oxford_pets.md", "examples/your_own_data.md"]
+PAGES += NOTEBOOKS
 # Pages whose blocks have a test of their own below, or in another file.
 TESTED = ["README.md", *(f"docs/{name}.md" for name in ("localizer", "datasets"))]
 TESTED += ["docs/geometry.md", "docs/losses.md", "docs/trust.md"]
 # Each backend writes other formats: tests/localizer/test_export.py reads them all.
 TESTED += ["docs/export.md"]
-# tests/test_notebooks.py runs it as a notebook.
-TESTED += ["examples/oxford_pets.md"]
+# tests/test_notebooks.py runs them as notebooks.
+TESTED += NOTEBOOKS
 
 VOC = """<annotation><filename>{name}</filename>
 <size><width>{width}</width><height>{height}</height><depth>3</depth></size>
@@ -121,9 +122,36 @@ def test_readme(reader_folder, capsys):
     assert (boxes[:, :2] <= boxes[:, 2:]).all()
 
 
-def test_the_twenty_lines_are_few():
+def test_the_ten_lines_are_few():
     lines = [line for line in code_of("README.md")[0][1].splitlines() if line.strip()]
-    assert len(lines) <= 20
+    assert len(lines) <= 10
+
+
+def test_the_first_screen_names_what_a_user_needs_next():
+    first_screen = text_of("README.md").partition("\n## What it offers")[0]
+    assert len(first_screen.splitlines()) <= 70
+    for name in (
+        *(
+            "docs/images/",
+            "pip install",
+            "quickstart.py",
+            "report.html",
+            "docs/start.md",
+        ),
+        *("#extras-and-backends", "your_own_data.md", "docs/index.md"),
+    ):
+        assert name in first_screen
+    urls = tomllib.loads(text_of("pyproject.toml"))["project"]["urls"]
+    assert urls["Documentation"] in first_screen
+
+
+def test_readme_names_every_extra():
+    extras = tomllib.loads(text_of("pyproject.toml"))["project"][
+        "optional-dependencies"
+    ]
+    named = set(re.findall(r'pip install -e "\.\[(\w+)\]"', text_of("README.md")))
+    # Backends have a sentence of their own; `dev` is in CONTRIBUTING.md.
+    assert named == set(extras) - {"jax", "torch", "dev"}
 
 
 def test_localizer_page(reader_folder, capsys):
@@ -214,9 +242,16 @@ def test_page(page, reader_folder):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "/howto/" in page])
-def test_how_to_pages_have_an_image_and_a_block(page):
+def test_how_to_pages_have_a_block(page):
     assert code_of(page)
-    assert re.search(r"!\[.+\]\(\.\./images/\w+\.png\)", text_of(page))
+
+
+def test_every_how_to_page_has_an_image():
+    how_to = re.search(r":caption: How to\n\n(.*?)```", text_of("docs/index.md"), re.S)
+    pages = [f"docs/{name}.md" for name in how_to[1].split()]
+    assert len(pages) > 10
+    for page in pages:
+        assert re.search(r"!\[.+\]\((\.\./)?images/\w+\.png\)", text_of(page)), page
 
 
 # --- links and commands ---

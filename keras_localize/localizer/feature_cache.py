@@ -3,10 +3,9 @@
 import functools
 import hashlib
 import itertools
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
@@ -25,6 +24,7 @@ from keras_localize.localizer.feature_store import (
     concatenated,
 )
 from keras_localize.localizer.flipping import flip_images
+from keras_localize.localizer.verbosity import Verbose, resolve_verbose
 
 Cached: TypeAlias = tuple[list[np.ndarray], ByOutput, ByOutput]
 
@@ -33,7 +33,7 @@ def cache_features(
     features: keras.Model,
     batches: Iterable[Any],
     mirror: bool = True,
-    verbose: Literal["auto", 0, 1, 2] = "auto",
+    verbose: Verbose = "auto",
     *,
     views: int = 1,
     path: types.Path | None = None,
@@ -113,9 +113,9 @@ def cache_features(
         about = {"weights": _digest_of_weights(features), "mirror": mirror}
         about |= {"views": views, "batches": count}
         store = FolderStore(Path(path), about, source, rows)
-    if verbose == "auto":
-        verbose = 1 if sys.stdout.isatty() else 2
-    progress = keras.utils.Progbar(count, verbose=verbose, unit_name="batch")
+    progress = keras.utils.Progbar(
+        count, verbose=resolve_verbose(verbose), unit_name="batch"
+    )
     with store.writing():
         if store.complete and store.same_source:
             return _grouped(store.finish())

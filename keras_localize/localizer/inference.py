@@ -7,7 +7,6 @@ in `_Pipeline`: all in this file. Whoever passes options on takes them by
 
 import contextlib
 import itertools
-import sys
 import threading
 import warnings
 import weakref
@@ -40,6 +39,7 @@ from keras_localize.localizer.predictions import (
 )
 from keras_localize.localizer.refinement import out_of_windows, windows_around
 from keras_localize.localizer.sources import Images, each_source
+from keras_localize.localizer.verbosity import Verbose, check_verbose, resolve_verbose
 
 # Decoding is done by C code that leaves Python's lock; more threads than this bring
 # little, because the prediction uses the cores too.
@@ -54,7 +54,7 @@ class _Options(TypedDict, total=False):
     flip_average: bool
     refine: bool
     presence_threshold: float
-    verbose: Literal["auto", 0, 1, 2]
+    verbose: Verbose
 
 
 class LocalizeOptions(_Options, total=False):
@@ -318,10 +318,10 @@ class _Pipeline:
         return {key: to_numpy(x)[: len(squares)] for key, x in outputs.items()}
 
     def _progress(self, count: int | None) -> Any:
-        verbose = self.verbose
-        if verbose == "auto":
-            several = count is None or count > self.batch_size
-            verbose = 1 if several and sys.stdout.isatty() else 0
+        several = count is None or count > self.batch_size
+        verbose = resolve_verbose(
+            self.verbose, in_terminal=1 if several else 0, elsewhere=0
+        )
         return keras.utils.Progbar(count, verbose=verbose, unit_name="image")
 
 
@@ -338,11 +338,7 @@ def _resolve(options: LocalizeOptions) -> dict[str, Any]:
     check_number(resolved["presence_threshold"], "presence_threshold", 0, 1)
     check_bool(resolved["flip_average"], "flip_average")
     check_bool(resolved["refine"], "refine")
-    if resolved["verbose"] not in ("auto", 0, 1, 2):
-        raise ValueError(
-            '`verbose` must be "auto", 0, 1 or 2. Received: '
-            f"verbose={resolved['verbose']!r}"
-        )
+    check_verbose(resolved["verbose"])
     return resolved
 
 

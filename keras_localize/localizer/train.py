@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -40,9 +39,9 @@ from keras_localize.localizer.training_plan import (
     TrainingPlan,
     plan_training,
 )
+from keras_localize.localizer.verbosity import Verbose, check_verbose, resolve_verbose
 
 Callbacks = Sequence[keras.callbacks.Callback] | keras.callbacks.Callback | None
-Verbose = Literal["auto", 0, 1, 2]
 
 # Bytes. Larger squares are decoded in every epoch.
 SQUARES_IN_MEMORY = 2_000_000_000
@@ -142,10 +141,7 @@ def train_localizer(
         )
     check_positive_int(batch_size, "batch_size")
     check_non_negative_int(fine_tune_epochs, "fine_tune_epochs")
-    if verbose not in ("auto", 0, 1, 2):
-        raise ValueError(
-            f"`verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}"
-        )
+    check_verbose(verbose)
     if fine_tune_epochs and localizer.backbone.trainable_variables:
         raise ValueError(
             "`fine_tune_epochs` must be 0 for a backbone that is trainable already: "
@@ -185,7 +181,7 @@ def train_localizer(
             folder=folder,
             resumable=cache is not None,
             callbacks=keras.tree.flatten(callbacks) if callbacks else [],
-            verbose=_resolved(verbose),
+            verbose=resolve_verbose(verbose),
         )
         return training.run(held_out)
 
@@ -374,12 +370,6 @@ def _trainable_as_before(localizer: Localizer) -> Iterator[None]:
     finally:
         for layer, flag in zip(layers, flags):
             layer.trainable = flag
-
-
-def _resolved(verbose: Verbose) -> Literal[0, 1, 2]:
-    if verbose == "auto":
-        return 1 if sys.stdout.isatty() else 2
-    return verbose
 
 
 def _matched(

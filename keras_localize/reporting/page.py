@@ -1,5 +1,6 @@
 """A report as one self-contained HTML file."""
 
+import math
 import string
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -41,6 +42,7 @@ _MEANINGS = {
     "top1_localization": "share of boxes with the label right and an IoU of at least "
     "0.5",
     "quality_error": "mean of |quality - IoU|",
+    "quality_bin_error": "the same for the means of ten groups of similar quality",
     "quality_correlation": "correlation of quality and IoU",
     "presence_auroc": "area under the ROC curve of the presence",
     "presence_fpr95": "share of images without an object that pass the threshold of "
@@ -66,7 +68,8 @@ def save_page(
         dataset: the records of `content["per_image"]`, in its order.
         history: curves, as `keras_localize.plot_history` takes them.
         title: title of the page.
-        images: images per gallery.
+        images: images per gallery, at most: worst, median and best boxes are at most a
+            third of the images each.
     """
     check_non_negative_int(images, "images")
     sections = [
@@ -131,6 +134,8 @@ def _figures(content: dict[str, Any]) -> str:
 def _curves(history: Any) -> str:
     columns = read_history(history)
     phases = phases_of(columns)
+    if len(phases) == 1:  # its name would only hide a part of each curve
+        phases = []
     shown = [
         (charts.curves(panel, phases), panel.title) for panel in panels_of(columns)
     ]
@@ -264,7 +269,9 @@ def _galleries(
 
     everything = range(len(per_image))
     order = sorted((i for i in everything if rank(i) is not None), key=rank)
-    start = max((len(order) - count) // 2, 0)
+    # Worst, median and best of a small dataset are different images, too.
+    third = min(count, math.ceil(len(order) / 3))
+    start = (len(order) - third) // 2
     wrong = sorted(
         (i for i in everything if per_image[i]["right"] is False),
         key=score,
@@ -276,24 +283,24 @@ def _galleries(
         if dataset.presence[i] == 0 and per_image[i]["answer"]["box"] is not None
     ]
     boxes = true_boxes(dataset)
+    outer = any(one["answer"]["outer_box"] is not None for one in per_image)
+    key = "".join(_KEYS if outer else _KEYS[:2])
     for title, note, chosen in (
-        ("Worst boxes", "Lowest IoU first.", order),
-        ("Median boxes", "Around the median IoU.", order[start:]),
-        ("Best boxes", "Highest IoU first.", order[::-1]),
-        ("Wrong labels", "Highest score first.", wrong),
-        ("False alarms", "Boxes on images without an object.", alarms),
+        ("Worst boxes", "Lowest IoU first.", order[:third]),
+        ("Median boxes", "Around the median IoU.", order[start : start + third]),
+        ("Best boxes", "Highest IoU first.", order[::-1][:third]),
+        ("Wrong labels", "Highest score first.", wrong[:count]),
+        ("False alarms", "Boxes on images without an object.", alarms[:count]),
     ):
-        cards = [
-            _card(per_image[i], dataset.images[i], boxes[i]) for i in chosen[:count]
-        ]
+        cards = [_card(per_image[i], dataset.images[i], boxes[i]) for i in chosen]
         if cards:
             yield (
                 title,
-                f'<p>{note}{_KEY}</p><div class="gallery">{"".join(cards)}</div>',
+                f'<p>{note}{key}</p><div class="gallery">{"".join(cards)}</div>',
             )
 
 
-_KEY = "".join(
+_KEYS = [
     f'<span class="key" style="color:{colour};border-style:{style} none none"></span>'
     f"{name}"
     for name, colour, style in (
@@ -301,7 +308,7 @@ _KEY = "".join(
         ("predicted", PREDICTED_COLOUR, "dashed"),
         ("outer", OUTER_COLOUR, "dotted"),
     )
-)
+]
 
 
 def _card(one: dict[str, Any], image: Any, true_box: np.ndarray) -> str:

@@ -122,6 +122,45 @@ def test_galleries_show_the_images_with_both_boxes_in_their_pixels(page):
     assert abs(int(np.asarray(image).mean()) - 90) < 3
 
 
+def test_galleries_of_a_small_dataset_show_different_images(tmp_path):
+    path = tmp_path / "page.html"
+    make_report(count=6).save_html(path)
+    text = path.read_text("utf-8")
+    bodies = re.findall(
+        r"<h2>(?:Worst|Median|Best) boxes</h2>(.*?)</section>", text, re.S
+    )
+    names = [re.findall(r"<figcaption>image (\d\d)", body) for body in bodies]
+    assert names == [["00", "01"], ["02", "03"], ["05", "04"]]
+
+
+def test_the_key_names_the_boxes_that_are_there(tmp_path):
+    def key_of(report):
+        report.save_html(tmp_path / "page.html")
+        text = (tmp_path / "page.html").read_text("utf-8")
+        return re.findall(r'class="key"[^>]*></span>(\w+)', text)[:3]
+
+    assert key_of(make_report()) == ["true", "predicted", "true"]
+    outer = make_report(outer_box=(1.0, 1.0, 70.0, 39.0))
+    assert key_of(outer) == ["true", "predicted", "outer"]
+
+
+def test_the_name_of_an_only_phase_hides_no_curve(tmp_path):
+    def names(phases):
+        history = {"loss": [3.0, 2.0, 1.0], "phase": phases}
+        make_report().save_html(tmp_path / "page.html", history=history)
+        return re.findall(r">(heads|tuning)<", (tmp_path / "page.html").read_text())
+
+    assert names(["heads"] * 3) == []
+    assert names(["heads", "heads", "tuning"]) == ["heads", "tuning"]
+
+
+def test_every_figure_says_what_it_means(tmp_path):
+    make_report().save_html(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text("utf-8")
+    rows = re.findall(r'<td style="text-align:left">(.*?)</td>', text)
+    assert len(rows) > 6 and all(rows)
+
+
 def test_sections_follow_the_report(tmp_path):
     def titles(report, **options):
         path = tmp_path / "page.html"
