@@ -31,10 +31,10 @@ class EarlyQuality(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch + 1 != self.epoch:
             return
-        self.weights = self.model.get_layer("quality").get_weights()
+        weights = self.weights = self.model.get_layer("quality").get_weights()
         if self.path is not None:
             with replacing(self.path) as unfinished, open(unfinished, "wb") as file:
-                np.savez(file, *self.weights)
+                np.savez(file, *weights)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self.weights is None and self.path is not None and self.path.exists():
