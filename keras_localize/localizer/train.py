@@ -68,11 +68,11 @@ def train_localizer(
     2. *heads*: the heads are trained on these features.
     3. *fine-tuning*, with `fine_tune_epochs`: all layers are trained, on a new random
        view of each image in every epoch.
-    4. *choice*, after fine-tuning: of the weights before it, after it, and three
-       averages of both (WiSE-FT, arXiv 2109.01903), those are kept that have the best
-       mean of box IoU and label accuracy on the validation images, among those that
-       are in neither worse than before. So fine-tuning never makes the model worse on
-       these images.
+    4. *choice*, after fine-tuning: the weights before it, after it, and three averages
+       of both (WiSE-FT, arXiv 2109.01903) are compared on the validation images. A set
+       counts only if neither its box IoU nor its label accuracy is lower than before.
+       Of these, the set with the best mean of both is kept. So fine-tuning never makes
+       the model worse on these images.
 
     A backbone that is trainable when it comes here, because it has no pretrained
     weights, is trained as a whole, in one phase named *all layers*.
