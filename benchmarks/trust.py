@@ -95,24 +95,22 @@ def measure(seed, folder, args):
         reports = {"model": kl.report_localizations(answers, boxed)}
         figures |= of_quality(name, answers, boxed, reports["model"], args.halvings)
         figures |= of_coverage(name, answers, boxed, args.splits)
+        half = np.random.default_rng(0).permutation(len(boxed)) % 2 == 0
+        known, new = boxed[half], boxed[~half]
+        calibration = kl.calibrate_localizations(chosen(answers, half), known, 0.9)
+        plain = chosen(answers, ~half)
+        judged = calibration.apply(plain, new.image_sizes)
+        reports = {
+            "uncalibrated": kl.report_localizations(plain, new),
+            "calibrated": kl.report_localizations(judged, new),
+        }
+        for key in ("quality_error", "quality_bin_error"):
+            for kind, report in reports.items():
+                figures[f"{name}: {key}, {kind}"] = getattr(report, key)
         if seed == args.seeds[0]:
-            half = np.random.default_rng(0).permutation(len(boxed)) % 2 == 0
-            calibration = kl.calibrate_localizations(
-                chosen(answers, half), boxed[half], 0.9
-            )
-            judged = calibration.apply(chosen(answers, ~half), boxed[~half].image_sizes)
-            reports = {
-                "uncalibrated": kl.report_localizations(
-                    chosen(answers, ~half), boxed[~half]
-                ),
-                "calibrated": kl.report_localizations(judged, boxed[~half]),
-            }
-            for key in ("quality_error", "quality_bin_error"):
-                for kind, report in reports.items():
-                    figures[f"{name}: {key}, {kind}"] = getattr(report, key)
             draw(args.output, name.replace(" ", "_"), reports)
             if name == "single pass":
-                plate(args.output, model, judged, boxed[~half], held_out)
+                plate(args.output, model, judged, new, held_out)
     return figures
 
 
