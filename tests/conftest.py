@@ -20,6 +20,52 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
+# Tests of files and pages, in which no backend takes part: once, on TensorFlow.
+_WITHOUT_BACKEND = [
+    *(
+        f"datasets/test_{name}.py"
+        for name in (
+            "class_names",
+            "coco",
+            "csv",
+            "download",
+            "fuzz",
+            "joining",
+            "label_tools",
+            "labelme",
+            "readers",
+            "shards",
+            "simple_records",
+            "synthetic",
+            "voc",
+            "writing",
+            "yolo",
+        )
+    ),
+    *(
+        f"images/test_{name}.py"
+        for name in (
+            "cropping",
+            "image_formats",
+            "image_fuzz",
+            "image_sources",
+            "letterboxing",
+            "listing",
+            "orientation",
+            "pil_images",
+            "region",
+        )
+    ),
+    "reporting",
+    "test_architecture.py",
+    "test_figures.py",
+    "test_notebooks.py",
+    "test_reliability_plots.py",
+    "test_site.py",
+    "test_typing.py",
+]
+collect_ignore = _WITHOUT_BACKEND if keras.config.backend() != "tensorflow" else []
+
 SHARED = Path(
     os.environ.get(
         "KERAS_LOCALIZE_SHARED", Path(__file__).resolve().parents[2] / "shared"
