@@ -34,7 +34,6 @@ _WITHOUT_BACKEND = [
             "label_tools",
             "labelme",
             "readers",
-            "shards",
             "simple_records",
             "synthetic",
             "voc",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_localize import types
+from keras_localize.checks import check_positive_int
 from keras_localize.datasets.annotation import (
     AnnotatedObject,
     Annotation,
@@ -104,15 +105,9 @@ def read_coco(
         [COCO data format](https://cocodataset.org/#format-data)
     """
     policy = Policy(
-        without_box,
-        multiple,
-        on_error,
-        outside,
-        pixels,
-        verify,
-        stated_sizes=True,
-        max_bytes=max_bytes,
+        without_box, multiple, on_error, outside, pixels, verify, stated_sizes=True
     )
+    check_positive_int(max_bytes, "max_bytes")
     folder = ImageFolder(images_dir)
     path = Path(json_path)
     content = read_coco_json(path, max_bytes)

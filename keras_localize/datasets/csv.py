@@ -5,6 +5,7 @@ from pathlib import Path
 
 from keras_localize import types
 from keras_localize.boxes.formats import check_format
+from keras_localize.checks import check_positive_int
 from keras_localize.datasets.annotation import Annotation
 from keras_localize.datasets.annotation_files import TABLE_LIMIT, image_name
 from keras_localize.datasets.class_names import ClassNames
@@ -148,8 +149,8 @@ def read_csv(
         pixels=pixels,
         verify=verify,
         stated_sizes=True,
-        max_bytes=max_bytes,
     )
+    check_positive_int(max_bytes, "max_bytes")
     if bounding_box_format is not None:
         check_format(bounding_box_format)
     given = check_columns(columns)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_localize import types
+from keras_localize.checks import check_positive_int
 from keras_localize.datasets.annotation import AnnotatedObject, Corners, hull
 from keras_localize.datasets.annotation_files import finite, read_json
 from keras_localize.datasets.class_names import ClassNames
@@ -93,9 +94,8 @@ def read_labelme(
     Reference:
         [LabelMe](https://github.com/wkentaro/labelme)
     """
-    policy = Policy(
-        without_box, multiple, on_error, outside, pixels, verify, max_bytes=max_bytes
-    )
+    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    check_positive_int(max_bytes, "max_bytes")
     return read_paired_files(
         Collector(policy, class_names),
         images_dir,

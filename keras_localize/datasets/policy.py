@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from keras_localize.checks import check_choice, check_positive_int
-from keras_localize.datasets.annotation_files import TABLE_LIMIT
+from keras_localize.checks import check_choice
 
 WithoutBox: TypeAlias = Literal["skip", "keep", "negative", "error"]
 Multiple: TypeAlias = Literal["largest", "first", "skip", "error"]
@@ -29,8 +28,7 @@ class Policy:
     `stated_sizes` and without `verify`, an image whose size is stated is not opened.
 
     Raises:
-        ValueError: for a value that is none of an argument's choices, and a `max_bytes`
-            that is not a positive integer.
+        ValueError: for a value that is none of an argument's choices.
     """
 
     without_box: WithoutBox = "skip"
@@ -41,7 +39,6 @@ class Policy:
     verify: bool = True
     skip_unreadable: bool = False
     stated_sizes: bool = False
-    max_bytes: int = TABLE_LIMIT
 
     @property
     def trusts_sizes(self) -> bool:
@@ -52,4 +49,3 @@ class Policy:
     def __post_init__(self) -> None:
         for argument, choices in _CHOICES.items():
             check_choice(getattr(self, argument), get_args(choices), argument)
-        check_positive_int(self.max_bytes, "max_bytes")

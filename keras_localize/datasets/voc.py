@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from keras_localize import types
+from keras_localize.checks import check_positive_int
 from keras_localize.datasets.annotation import AnnotatedObject, Corners
 from keras_localize.datasets.annotation_files import (
     RECORD_LIMIT,
@@ -101,9 +102,8 @@ def read_voc(
     >>> dataset[0].class_name, np.round(dataset[0].box, 3).tolist()
     ('cat', [0.10000000149011612, 0.0, 0.6000000238418579, 1.0])
     """
-    policy = Policy(
-        without_box, multiple, on_error, outside, pixels, verify, max_bytes=max_bytes
-    )
+    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    check_positive_int(max_bytes, "max_bytes")
     return read_paired_files(
         Collector(policy, class_names),
         images_dir,

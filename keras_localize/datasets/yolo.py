@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from keras_localize import types
-from keras_localize.checks import check_choice
+from keras_localize.checks import check_choice, check_positive_int
 from keras_localize.datasets.annotation import AnnotatedObject, Annotation
 from keras_localize.datasets.annotation_files import (
     RECORD_LIMIT,
@@ -105,9 +105,8 @@ def read_yolo(
     [0.25, 0.0, 0.75, 1.0]
     """
     check_choice(task, get_args(Task), "task")
-    policy = Policy(
-        without_box, multiple, on_error, outside, pixels, verify, max_bytes=max_bytes
-    )
+    policy = Policy(without_box, multiple, on_error, outside, pixels, verify)
+    check_positive_int(max_bytes, "max_bytes")
     images = ImageFolder(images_dir)
     labels_dir = existing_folder(labels_dir, "labels_dir")
     if task == "auto" and _says_pose(class_names):

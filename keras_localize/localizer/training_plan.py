@@ -63,10 +63,8 @@ class TrainingPlan:
     @property
     def quality_epochs(self) -> int:
         """Epochs of the quality head; see `EarlyQuality`."""
-        return min(
-            max(QUALITY_EPOCHS, round(self.head_epochs * QUALITY_SHARE)),
-            self.head_epochs,
-        )
+        epochs = self.head_epochs
+        return _between(min(QUALITY_EPOCHS, epochs), epochs * QUALITY_SHARE, epochs)
 
     def without_fine_tuning(self) -> "TrainingPlan":
         """The same for features and heads alone."""
