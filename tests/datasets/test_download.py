@@ -4,15 +4,14 @@ import contextlib
 import hashlib
 import http.server
 import io
-import json
 import os
-import subprocess
 import sys
 import tarfile
 import threading
 from pathlib import Path
 
 import pytest
+from processes import answer_of
 
 from keras_localize.datasets.download import Archive, DownloadError, provide
 
@@ -144,15 +143,7 @@ def test_interrupted_download_goes_on(serve, tmp_path, ranges):
 def test_killed_at_random_moments(tmp_path):
     script = Path(__file__).with_name("download_process.py")
     kills = int(os.environ.get("KERAS_LOCALIZE_KILLS", "10"))
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path), str(kills)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = answer_of(script, tmp_path, kills, timeout=600)
     assert found["killed"] >= kills / 2
     assert found["ends"] == [0] * (kills + 1) and all(found["equal"])
 

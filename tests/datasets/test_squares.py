@@ -1,13 +1,12 @@
 """Squares kept in a folder: killed and damaged runs, several processes, full disks."""
 
-import json
-import subprocess
 import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from processes import answer_of
 
 import keras_localize as kl
 from keras_localize import make_synthetic
@@ -127,15 +126,7 @@ def test_real_processes(tmp_path):
     """Ten killed at random moments; two at a time; and one whose disk is full."""
     if keras.backend.backend() != "tensorflow":
         pytest.skip("files do not depend on the backend: checked on TensorFlow")
-    done = subprocess.run(
-        [sys.executable, str(PROCESS), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    result = json.loads(done.stdout.splitlines()[-1])
+    result = answer_of(PROCESS, tmp_path, timeout=300)
     for task in result.values():
         assert task["same_bytes"] and task["kept"] == 120
     assert result["kill"]["killed"] >= 5

@@ -1,14 +1,12 @@
 """Several devices train and measure what one does."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from processes import answer_of
 
 PROCESS = Path(__file__).with_name("devices_process.py")
 # What docs/scale.md advises, on two devices, takes half a minute of the processor.
@@ -26,16 +24,8 @@ if "KERAS_LOCALIZE_DEVICES" not in os.environ:
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_two_and_four_devices_give_the_figures_of_one(method):
-    done = subprocess.run(
-        [sys.executable, str(PROCESS), method, *COUNTS],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    figures = json.loads(done.stdout.splitlines()[-1])
+    env = {**os.environ, "KERAS_BACKEND": keras.backend.backend()}
+    figures = answer_of(PROCESS, method, *COUNTS, timeout=900, env=env)
     one = figures.pop("1")
     assert set(figures) == set(COUNTS)
     names = {"loss", "box_loss", "quality_loss", "presence_loss"}

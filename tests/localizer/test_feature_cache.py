@@ -1,15 +1,13 @@
 """Cached features: the right ones, found again, and never those of other data."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from processes import answer_of
 from tiny_backbone import tiny_backbone
 
 from keras_localize import (
@@ -493,15 +491,7 @@ def test_real_processes(task, tmp_path):
     """Ten processes killed at random moments; or two at a time, killed together."""
     if keras.backend.backend() != "tensorflow":
         pytest.skip("files do not depend on the backend: checked on TensorFlow")
-    done = subprocess.run(
-        [sys.executable, str(PROCESS), task, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    result = json.loads(done.stdout.splitlines()[-1])
+    result = answer_of(PROCESS, task, tmp_path, timeout=300)
     assert result["rows"] == [result["expected_rows"]] * len(result["rows"])
     assert result["same_bytes"]
     if task == "kill":

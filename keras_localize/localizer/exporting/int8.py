@@ -38,10 +38,12 @@ def quantize(path: Path, samples: list[dict[str, np.ndarray]]) -> None:
     """
     quantizer: Any = importlib.import_module("ai_edge_quantizer.quantizer")
     calibrators: Any = importlib.import_module("ai_edge_quantizer.calibrator")
+    updates: Any = importlib.import_module("ai_edge_quantizer.utils.qsv_utils")
     correct_biases(path, samples)
     recipe = _recipe()
+    # The default, a moving average, cuts the brightest pixels off.
     calibrator = calibrators.Calibrator(
-        str(path), num_threads=cores(), qsv_update_func=_joined
+        str(path), num_threads=cores(), qsv_update_func=updates.min_max_update
     )
     calibrator.calibrate({"serving_default": samples}, recipe)
     job = quantizer.Quantizer(str(path), recipe.get_quantization_recipe())
@@ -65,18 +67,3 @@ def _recipe() -> Any:
     for name in _INTEGER_WEIGHTS:
         recipe.add_dynamic_config(".*", names(name), num_bits=8)
     return recipe
-
-
-def _joined(
-    known: dict[str, np.ndarray], new: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """The range of a tensor that holds its values for all samples.
-
-    The quantizer's own choice, a moving average, cuts the brightest pixels off.
-    """
-    if not known:
-        return new
-    return {
-        "min": np.minimum(known["min"], new["min"]),
-        "max": np.maximum(known["max"], new["max"]),
-    }
