@@ -8,9 +8,8 @@ another folder, and killed (SIGKILL) at a random moment within that time, until 
 killed `--kills` times. Whenever it comes to its end, its result is compared, and the
 folder is emptied. The last start is never killed.
 
-- `fit`: `Localizer.fit` on shuffled, augmented batches with dropout and Keras's
-  `BackupAndRestore`; weights and figures within 1e-6. Keras does not write weights and
-  epoch in one step: see docs/scale.md.
+- `fit`: `Localizer.fit` on shuffled, augmented batches with dropout and a
+  `TrainingCheckpoint`; weights and figures within 1e-6.
 - `train`: `train_localizer` with `cache=`; the same.
 
 The tests kill `cache_features`, batches with `cache=` and downloads in the same way.
@@ -67,13 +66,17 @@ def fit(folder):
     read = data.to_tf_data if on_tensorflow else data.to_pydataset
     view = kl.RandomSquareView(32, bounding_box_format="rel_xyxy")
     batches = read(32, 4, shuffle=True, augment=view, seed=5)
-    backup = keras.callbacks.BackupAndRestore(
-        folder / "backup", double_checkpoint=True, delete_checkpoint=False
-    )
+    checkpoint = kl.TrainingCheckpoint(folder / "checkpoint")
     localizer = network()
     localizer.compile()
-    history = localizer.fit(batches, epochs=12, callbacks=[backup, Pause()], verbose=0)
-    return figures(localizer, history.history)
+    localizer.fit(
+        batches,
+        epochs=12,
+        initial_epoch=checkpoint.epochs,
+        callbacks=[checkpoint, Pause()],
+        verbose=0,
+    )
+    return figures(localizer, checkpoint.history)
 
 
 def train(folder):

@@ -12,6 +12,7 @@ from keras_localize.localizer.one_cycle import OneCycleAdamW
 from keras_localize.localizer.predictions import decode_predictions
 from keras_localize.localizer.train import train_localizer
 from keras_localize.localizer.training import LocalizerHeads
+from keras_localize.localizer.training_checkpoint import TrainingCheckpoint
 
 __all__ = [
     "Calibration",
@@ -21,6 +22,7 @@ __all__ = [
     "Localizer",
     "LocalizerHeads",
     "OneCycleAdamW",
+    "TrainingCheckpoint",
     "build_localizer",
     "cache_features",
     "calibrate_localizations",

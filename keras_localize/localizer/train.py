@@ -91,9 +91,10 @@ def train_localizer(
             None: there are no `val_` values; for the choice a tenth of `train` is
             held out of the training.
         head_epochs: epochs of the heads (or of all layers, for a trainable backbone).
-            None: as many as give about 3,000 steps, between 3 and 60.
+            None: as many as give about 3,000 steps, between 3 and 60. Images that hold
+            no object are not counted.
         views: random views of each image whose features are cached. None: as many as
-            give about 6,000 in all, between 1 and 16.
+            give about 6,000 of the images that hold an object, between 1 and 16.
         fine_tune_epochs: epochs of fine-tuning; 0: none.
         batch_size: images per batch. The heads are trained on twice as many features.
         cache: a folder that makes the call resumable: features, and after every epoch
@@ -162,6 +163,7 @@ def train_localizer(
     plan = plan_training(
         localizer,
         images=len(train),
+        objects=int((train.presence > 0).sum()),
         views=views,
         head_epochs=head_epochs,
         fine_tune_epochs=fine_tune_epochs,

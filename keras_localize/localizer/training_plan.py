@@ -81,6 +81,7 @@ def plan_training(
     localizer: Localizer,
     images: int,
     *,
+    objects: int,
     views: int | None,
     head_epochs: int | None,
     fine_tune_epochs: int,
@@ -91,6 +92,8 @@ def plan_training(
     Args:
         localizer: what will be trained.
         images: number of training images.
+        objects: number of those that hold an object. They alone train box and label,
+            so that epochs and views are chosen for them.
         views, head_epochs, fine_tune_epochs, batch_size: of `train_localizer`.
 
     Raises:
@@ -98,13 +101,14 @@ def plan_training(
     """
     if images == 0:
         raise ValueError("`train` must hold images. Received: none")
+    objects = objects or images
     if views is None:
-        views = _between(1, CACHED_VIEWS / images, 16)
+        views = _between(1, CACHED_VIEWS / objects, 16)
     check_positive_int(views, "views")
     whole = bool(localizer.backbone.trainable_variables)
     head_batch_size = 2 * batch_size
-    rows = images if whole else 2 * views * images
-    steps = math.ceil(rows / (batch_size if whole else head_batch_size))
+    rows = 1 if whole else 2 * views  # for each image
+    steps = math.ceil(rows * objects / (batch_size if whole else head_batch_size))
     if head_epochs is None:
         head_epochs = _between(3, HEAD_STEPS / steps, 60)
     check_positive_int(head_epochs, "head_epochs")
@@ -119,7 +123,7 @@ def plan_training(
         fine_tune_epochs=fine_tune_epochs,
         batch_size=batch_size,
         head_batch_size=head_batch_size,
-        feature_bytes=rows * _feature_bytes(localizer),
+        feature_bytes=rows * images * _feature_bytes(localizer),
         batch_normalization=trains_fully,
         peak_rate=PEAK_RATE,
         backbone_factor=1.0 if trains_fully else BACKBONE_FACTOR,

@@ -49,19 +49,17 @@ def main(folder):
         backbone, 2, quality=True, dropout=0.3, preprocessing=None
     )
     localizer.compile()
-    history = localizer.fit(
+    checkpoint = kl.TrainingCheckpoint(folder / "checkpoint")
+    localizer.fit(
         batches,
         epochs=EPOCHS,
+        initial_epoch=checkpoint.epochs,
         verbose=0,
-        callbacks=[
-            keras.callbacks.BackupAndRestore(
-                folder / "backup", double_checkpoint=True, delete_checkpoint=False
-            ),
-            Step(folder),
-        ],
+        callbacks=[checkpoint, Step(folder)],
     )
     weights = [keras.ops.convert_to_numpy(w).ravel() for w in localizer.weights]
-    figures = [history.history[key][-1] for key in sorted(history.history)]
+    history = checkpoint.history
+    figures = [history[key][-1] for key in sorted(history)]
     np.save(folder / "result.npy", np.concatenate([*weights, figures]))
 
 

@@ -155,6 +155,7 @@ def test_averages():
 def plan(images, trainable=False, **options):
     localizer = build_localizer(tiny_backbone(), 2, trainable_backbone=trainable)
     given = {"views": None, "head_epochs": None, "fine_tune_epochs": 0}
+    given |= {"objects": images}
     return plan_training(localizer, images, **{**given, "batch_size": 32, **options})
 
 
@@ -167,6 +168,21 @@ def test_views_and_epochs_by_the_number_of_images(images, views, epochs):
     assert (decided.views, decided.head_epochs) == (views, epochs)
     given = plan(images, views=3, head_epochs=5)
     assert (given.views, given.head_epochs) == (3, 5)
+
+
+def test_images_without_an_object_take_nothing_from_the_others():
+    """Box and label get as many views and epochs as without these images."""
+    alone, beside = plan(1500), plan(3000, objects=1500)
+    assert (beside.views, beside.head_epochs) == (alone.views, alone.head_epochs)
+    assert beside.feature_bytes == 2 * alone.feature_bytes
+    none = plan(1500, objects=0)
+    assert (none.views, none.head_epochs) == (alone.views, alone.head_epochs)
+    # Fine-tuning sees all of them, and its policy depends on the steps.
+    few, many = (
+        plan(800, fine_tune_epochs=20),
+        plan(1600, objects=800, fine_tune_epochs=20),
+    )
+    assert not few.batch_normalization and many.batch_normalization
 
 
 def test_the_policy_of_fine_tuning_by_its_steps():
@@ -184,7 +200,7 @@ def test_a_large_backbone_is_fine_tuned_with_care():
         ]
     )
     assert backbone.count_params() > 2e6
-    given = {"views": None, "head_epochs": None, "batch_size": 32}
+    given = {"objects": 1500, "views": None, "head_epochs": None, "batch_size": 32}
     large = build_localizer(backbone, 2, preprocessing=None)
     plan = plan_training(large, 1500, fine_tune_epochs=25, **given)
     assert not plan.batch_normalization and plan.backbone_factor < 0.5
@@ -197,6 +213,7 @@ def test_bytes_of_the_features(size):
     features, _ = localizer.split()
     maps = features.predict(np.zeros((1, 32, 32, 3)), verbose=0)
     options = {"views": 4, "head_epochs": 1, "fine_tune_epochs": 0, "batch_size": 8}
+    options |= {"objects": 10}
     expected = sum(x.size for x in maps) * 2 * (2 * 4 * 10)
     assert plan_training(localizer, 10, **options).feature_bytes == expected
 
