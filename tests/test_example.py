@@ -99,6 +99,7 @@ def test_demo(run):
     assert len(scores) == 2
 
 
+@pytest.mark.long
 @on_tensorflow
 @pytest.mark.filterwarnings("ignore:Even though")  # tf.data stays compiled
 def test_pretrained_features_then_fine_tuning(run, pets, eager):

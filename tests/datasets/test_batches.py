@@ -153,6 +153,7 @@ def test_presence_is_shaped_for_losses_and_metrics(method):
     assert np.isclose(found["presence_binary_accuracy"], accuracy)
 
 
+@pytest.mark.long
 @METHODS
 def test_uint8_and_float_images_train_the_same(method):
     """Also through a backbone that has no layer which would cast them."""

@@ -139,6 +139,7 @@ def test_interrupted_download_goes_on(serve, tmp_path, ranges):
     assert server.requests == [None, f"bytes={len(GOOD) // 3}-"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_at_random_moments(tmp_path):
     script = Path(__file__).with_name("download_process.py")

@@ -121,6 +121,7 @@ def test_a_folder_deleted_under_a_running_job_is_named(images, tmp_path):
         squares.batch(np.arange(2))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 def test_real_processes(tmp_path):
     """Ten killed at random moments; two at a time; and one whose disk is full."""

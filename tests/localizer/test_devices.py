@@ -18,6 +18,7 @@ if "KERAS_LOCALIZE_DEVICES" not in os.environ:
     del METHODS[1:], COUNTS[1:]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     keras.backend.backend() == "torch",
     reason="on torch Keras has no distribution of its own",

@@ -46,6 +46,7 @@ def test_in_order_where_it_is_not_shuffled(rng):
     assert batches[1][1]["label"].tolist() == [4, 5, 6, 7]
 
 
+@pytest.mark.long
 def test_fit_learns_the_same_as_from_the_arrays(backbone, batch):
     losses = []
     x, y, w = batch

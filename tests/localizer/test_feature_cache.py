@@ -485,6 +485,7 @@ def test_a_complete_folder_is_only_read(watched, files, tmp_path, monkeypatch):
         path.chmod(0o755)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("task", ["kill", "together"])
 def test_real_processes(task, tmp_path):

@@ -59,6 +59,7 @@ def learned():
     return localizer
 
 
+@pytest.mark.long
 def test_sixteen_images_are_learned_by_heart(rng):
     localizer = build_localizer(tiny_backbone(), None, trainable_backbone=True)
     images, boxes = draw(rng, 16)

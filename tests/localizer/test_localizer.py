@@ -266,6 +266,7 @@ def test_quality_takes_no_part_in_what_the_others_learn(batch):
         np.testing.assert_allclose(found[1][key], found[0][key], atol=1e-5)
 
 
+@pytest.mark.long
 def test_quality_learns_the_iou(backbone, batch):
     localizer = build_localizer(backbone, None, quality=True)
     localizer.head.trainable = False  # the boxes stay, so their IoU is a fixed target

@@ -35,6 +35,7 @@ def cycle(peak, steps):
     return peak * np.where(at < warmup, rising, falling)
 
 
+@pytest.mark.long
 def test_every_fit_is_a_cycle_of_its_own(backbone, batch, tmp_path):
     localizer = build_localizer(backbone, 3)
     localizer.compile(run_eagerly=EAGER)
@@ -113,6 +114,7 @@ def test_after_fit_the_model_goes_on_learning(backbone, batch):
     assert rate_of(localizer) == pytest.approx(2e-3)
 
 
+@pytest.mark.long
 def test_a_rate_that_the_user_sets_stays(backbone, batch, tmp_path):
     localizer = build_localizer(backbone, 3)
     localizer.compile(run_eagerly=EAGER)

@@ -142,6 +142,7 @@ def test_bad_presence_is_refused(backbone, mixed):
             localizer.fit(x, {**y, "presence": bad}, sample_weight=w, verbose=0)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="trained on TensorFlow alone"
 )

@@ -33,6 +33,7 @@ def start(folder):
         return subprocess.Popen(command, stdout=log, stderr=log)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_at_any_step_and_restarted(tmp_path):
     rng, killed = random.Random(1), 0
@@ -134,6 +135,7 @@ def test_fit_tells_the_epoch(kind, monkeypatch):
     assert images[:, 4, 4, 0].tolist() == orders(6)[0][:8]
 
 
+@pytest.mark.long
 def test_feature_batches_are_told_too(monkeypatch):
     backbone = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 4, strides=4)]

@@ -166,6 +166,7 @@ def test_lists_and_positional_arguments_are_the_dicts(localizer, batch):
     assert found == pytest.approx(expected)
 
 
+@pytest.mark.long
 def test_fit_in_every_form_learns_the_same(batch):
     x, y, w = batch
     found = []
@@ -225,6 +226,7 @@ def test_targets_without_an_output_are_ignored(batch):
     localizer.train_on_batch(x, more, weights)
 
 
+@pytest.mark.long
 def test_weights_for_some_outputs_alone(localizer, batch):
     x, y, w = batch
     expected = scores(localizer, x, y, w)  # the label's weights are 1

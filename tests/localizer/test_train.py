@@ -59,6 +59,7 @@ def weights_of(model):
     return [keras.ops.convert_to_numpy(x).copy() for x in model.weights]
 
 
+@pytest.mark.long
 def test_heads_learn_and_the_backbone_stays():
     data = make_synthetic(300, num_classes=2, min_side=32, max_side=48, seed=0)
     train, validation = data.split(0.2)
@@ -80,6 +81,7 @@ def test_heads_learn_and_the_backbone_stays():
     assert found["box_iou"] == pytest.approx(history["val_box_iou"][-1], abs=2e-3)
 
 
+@pytest.mark.long
 def test_fine_tuning_keeps_the_best_on_validation(data, monkeypatch):
     train, validation = data.split(0.5)
     localizer = two_classes(tiny_backbone(), data)
@@ -264,6 +266,7 @@ def test_large_features_go_to_a_temporary_folder(data, monkeypatch, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
+@pytest.mark.long
 @on_tensorflow
 def test_presence_is_trained_with_negatives_of_its_own(data, monkeypatch):
     seen = []
@@ -450,6 +453,7 @@ def test_a_folder_of_another_call_is_refused(data, tmp_path):
     assert kept == {path: path.read_bytes() for path in kept}
 
 
+@pytest.mark.long
 @on_tensorflow
 def test_fine_tuning_goes_on_from_a_folder_of_the_heads(data, tmp_path):
     """As if both had been one call."""
@@ -478,6 +482,7 @@ def test_fine_tuning_goes_on_from_a_folder_of_the_heads(data, tmp_path):
     assert state["epochs"] == 2
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_killed_in_every_phase(tmp_path):
     """A run that was killed three times ends like one that was not, to the bit."""

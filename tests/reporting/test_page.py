@@ -181,6 +181,7 @@ def test_sections_follow_the_report(tmp_path):
     assert alarms[-1] == "False alarms"
 
 
+@pytest.mark.long
 def test_size_is_bounded(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), "uint8")
     classes = [f"class {i}" for i in range(300)]

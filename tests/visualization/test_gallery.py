@@ -30,6 +30,7 @@ def fit(localizer, data, callbacks=(), **options):
     return localizer.fit(batches, callbacks=list(callbacks), **options).history
 
 
+@pytest.mark.long
 def test_one_file_for_each_epoch_of_every_fit(data, tmp_path):
     localizer = make_localizer()
     gallery = kl.LocalizationGallery(data, tmp_path / "new", count=3, columns=3)
@@ -65,6 +66,7 @@ def test_the_same_images_with_the_boxes_of_that_epoch(data, tmp_path, monkeypatc
     ]
 
 
+@pytest.mark.long
 def test_training_is_the_same_with_it(data, tmp_path):
     plain, watched = make_localizer(), make_localizer()
     keras.utils.set_random_seed(2)
