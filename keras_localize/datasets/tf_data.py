@@ -1,5 +1,6 @@
 """Batches as a `tf.data.Dataset`."""
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,13 @@ def tf_dataset(batches: Batches) -> Any:
     rows = batches.batch_size if batches.drop_remainder else None
     # The dataset is built once but iterated once per epoch; this is the only state.
     epochs = _Epochs()
+    # TensorFlow never lets go of the Python functions of a dataset. So they must not
+    # hold the images; the dataset does, and every dataset and iterator made from it.
+    kept = weakref.ref(batches)
 
     def next_order() -> tuple[np.int64, np.ndarray]:
         epoch = epochs.next()
-        return np.int64(epoch), batches.order(epoch).astype("int64")
+        return np.int64(epoch), _alive(kept).order(epoch).astype("int64")
 
     def epoch_indices(_: Any) -> Any:
         epoch, order = tf.numpy_function(next_order, [], [tf.int64, tf.int64])
@@ -34,6 +38,7 @@ def tf_dataset(batches: Batches) -> Any:
         return indices.map(lambda chosen: (epoch, chosen))
 
     def on_host(indices: np.ndarray) -> list[np.ndarray]:
+        batches = _alive(kept)
         values, weights = batches.rows(indices)
         return [batches.images(indices), *values.values(), *weights.values()]
 
@@ -63,7 +68,18 @@ def tf_dataset(batches: Batches) -> Any:
         .prefetch(2)
     )
     dataset.set_epoch = epochs.set_epoch
+    dataset.batches = batches
     return dataset
+
+
+def _alive(kept: weakref.ref[Batches]) -> Batches:
+    batches = kept()
+    if batches is None:
+        raise RuntimeError(
+            "The dataset that `to_tf_data` returned exists no longer. Keep a reference "
+            "to it while its batches are used."
+        )
+    return batches
 
 
 class _Epochs:

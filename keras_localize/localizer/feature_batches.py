@@ -101,6 +101,15 @@ class FeatureBatches(keras.utils.PyDataset):
 
         return keras.tree.map_structure(take, self.arrays)
 
+    def release(self) -> None:
+        """Lets go of the arrays; no batch can be had afterwards.
+
+        On TensorFlow Keras keeps a PyDataset that it was given for as long as the
+        process lives, and with it gigabytes of features.
+        """
+        self.arrays = ((), {}, {})
+        self.count = 0
+
     def on_epoch_end(self) -> None:
         """Moves on to the next epoch's order."""
         self.set_epoch(self.epoch + 1)

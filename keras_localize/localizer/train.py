@@ -243,15 +243,21 @@ class _Training:
         heads.compile()
         early = EarlyQuality(plan.quality_epochs, self.kept("quality.npz"))
         batch_size = plan.head_batch_size
-        return self.fit(
+        train = FeatureBatches(*cached, batch_size=batch_size, seed=self.seed)
+        held_out = validation and FeatureBatches(*validation, batch_size, shuffle=False)
+        history = self.fit(
             "heads",
             heads,
-            FeatureBatches(*cached, batch_size=batch_size, seed=self.seed),
+            train,
             plan.head_epochs,
-            validation and FeatureBatches(*validation, batch_size, shuffle=False),
+            held_out,
             "heads",
             [early] if localizer.quality else [],
         )
+        train.release()
+        if held_out is not None:
+            held_out.release()
+        return history
 
     def fine_tune(self) -> History:
         """Trains all layers, on a new view of each image in every epoch."""

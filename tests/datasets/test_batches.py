@@ -1,5 +1,8 @@
 """What is in a batch: targets, weights, images, whole batches alone."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -186,3 +189,19 @@ def test_uint8_and_float_images_train_the_same(method):
     floats = trained(AsFloat(data.to_pydataset(16, 4, targets="box")))
     for first, second in zip(uint8, floats):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)
+
+
+def test_a_tf_dataset_holds_its_images_and_nothing_else_does():
+    tf = pytest.importorskip("tensorflow")
+    data = make_synthetic(8, num_classes=2)
+    dataset = data.to_tf_data(32, 4, cache="memory")
+    squares = weakref.ref(dataset.batches.squares)
+    derived = tf.data.Dataset.zip(dataset.map(lambda *x: x).cache(), dataset.repeat())
+    iterator = iter(derived)
+    del dataset, derived
+    gc.collect()
+    assert len(list(iterator)) == 2
+    assert squares() is not None
+    del iterator
+    gc.collect()
+    assert squares() is None

@@ -1,9 +1,11 @@
 """train_localizer: what it decides, what it keeps, and that it goes on."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import keras
@@ -17,9 +19,11 @@ from keras_localize import (
     make_synthetic,
     train_localizer,
 )
+from keras_localize.datasets.batches import Batches
 from keras_localize.localizer import train as train_module
 from keras_localize.localizer import training_folder
 from keras_localize.localizer.candidates import Candidate, best, evaluated_candidates
+from keras_localize.localizer.feature_batches import FeatureBatches
 from keras_localize.localizer.resumable import joined
 from keras_localize.localizer.training_plan import plan_training
 
@@ -246,6 +250,30 @@ def test_without_validation_a_tenth_is_held_out(data, monkeypatch):
     assert sorted(seen["train"] + seen["held_out"]) == sorted(data.names)
     assert not any(name.startswith("val_") for name in history)
     assert len(history["choice"]) == 5
+
+
+@on_tensorflow
+def test_no_images_and_no_features_stay_in_memory(data, monkeypatch):
+    """TensorFlow keeps the functions of datasets for ever, but not what they read."""
+    kept = []
+
+    def watched(cls, attribute):
+        init = cls.__init__
+
+        def recording(self, *args, **options):
+            init(self, *args, **options)
+            for one in keras.tree.flatten(getattr(self, attribute)):
+                kept.append(weakref.ref(one))
+
+        monkeypatch.setattr(cls, "__init__", recording)
+
+    watched(Batches, "squares")
+    watched(FeatureBatches, "arrays")
+    localizer = two_classes(tiny_backbone(), data)
+    train_localizer(localizer, data, data, fine_tune_epochs=1, **QUICK)
+    gc.collect()
+    assert len(kept) > 10
+    assert not [one for one in kept if one() is not None]
 
 
 @on_tensorflow
