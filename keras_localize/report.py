@@ -165,8 +165,10 @@ class LocalizationReport(Presented):
                     spread = f"  ({low:.3f} to {high:.3f})"
                 lines.append(f"  {name:20} {value:.4f}{spread}")
         for name, one in self.per_class.items():
-            label = "" if one.label_accuracy is None else f"  {one.label_accuracy:.3f}"
-            lines.append(f"  {name:28} {one.images:5}  IoU {one.mean_iou:.3f}{label}")
+            line = f"  {name:28} {one.images:5} images  IoU {one.mean_iou:.3f}"
+            if one.label_accuracy is not None:
+                line += f"  label {one.label_accuracy:.3f}"
+            lines.append(line)
         lines += [f"  worst: {name} {value:.3f}" for name, value in self.worst[:5]]
         return "\n".join(lines)
 

@@ -58,6 +58,8 @@ def test_every_figure(dataset):
     assert (report.per_class["dog"].images, report.per_class["dog"].with_box) == (3, 2)
     assert [name for name, _ in report.worst] == ["d", "c", "b", "a"]
     assert "mean_iou" in str(report) and "worst: d 0.000" in str(report)
+    (line,) = [x for x in str(report).splitlines() if x.startswith("  cat")]
+    assert " ".join(line.split()) == "cat 2 images IoU 0.800 label 0.500"
     assert len(evaluate_localizer(Oracle(ANSWERS), dataset, worst=2).worst) == 2
 
 

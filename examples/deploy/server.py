@@ -1,6 +1,6 @@
 """A server that answers requests with a localizer.
 
-    pip install "keras-localize[server]"
+    pip install -e ".[server]"
     python examples/deploy/server.py localizer.keras --port 8000
     curl --data-binary @cat.jpg http://127.0.0.1:8000/localize
 

@@ -1,6 +1,6 @@
 """Localizes millions of images with Ray Data, on one machine or on many.
 
-    pip install "keras-localize[ray]"
+    pip install -e ".[ray]"
     python localize_many.py localizer.keras images/ answers/ --workers 2
 
 Every worker is a process with a localizer of its own. The answers are rows of Parquet

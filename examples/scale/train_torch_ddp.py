@@ -1,6 +1,6 @@
 """Trains a localizer on several devices with torch: one process for each device.
 
-    pip install keras-localize torch
+    pip install torch
     export KERAS_BACKEND=torch
     torchrun --nproc_per_node=2 train_torch_ddp.py localizer.keras --data-dir pets/
 

@@ -124,8 +124,8 @@ class Calibrates(Localizes):
         if problem is None:
             return calibration
         warnings.warn(
-            f"The localizer {problem}: `outer_box` is None and `quality` uncalibrated. "
-            "Call `calibrate` with the options of `localize`.",
+            f"The localizer {problem}: there is no `outer_box`, and `quality` is "
+            "uncalibrated. Call `calibrate` with the same options.",
             UserWarning,
             stacklevel=3,
         )

@@ -37,7 +37,8 @@ _MEANINGS = {
     "mean_iou": "mean IoU of predicted and true boxes",
     "iou_50": "share of boxes with an IoU of at least 0.5",
     "iou_75": "share of boxes with an IoU of at least 0.75",
-    "max_box_acc": "mean of the shares at 0.3, 0.5 and 0.7",
+    "max_box_acc": "mean of the shares of boxes with an IoU of at least 0.3, 0.5 "
+    "and 0.7",
     "label_accuracy": "share of images whose label is right",
     "top1_localization": "share of boxes with the label right and an IoU of at least "
     "0.5",

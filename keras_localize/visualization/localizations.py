@@ -9,7 +9,7 @@ import numpy as np
 from keras_localize.arrays import to_numpy
 from keras_localize.boxes import convert, iou
 from keras_localize.checks import check_positive_int
-from keras_localize.datasets import LocalizationDataset
+from keras_localize.datasets import LocalizationDataset, Record
 from keras_localize.images import load
 from keras_localize.localizer import Localization
 from keras_localize.localizer.predictions import class_probabilities
@@ -48,7 +48,8 @@ def plot_localizations(
             for an image that was skipped); or a dict `{"box": (N, 4), "label": ...}`
             as `predict` gives it, the label (N, classes) probabilities, (N, 1) one
             probability, or (N,) class ids; or the boxes alone, (N, 4).
-        truth: what is true, in any of these forms. A box without area is not drawn.
+        truth: what is true, in any of these forms, or a `LocalizationDataset`. A box
+            without area is not drawn.
         bounding_box_format: format of boxes given as arrays, relative to the
             image shown. See `keras_localize.boxes.convert`.
         class_names: names for class ids.
@@ -190,9 +191,13 @@ def _entries(
     ]
 
 
-def _entry(answer: Localization | None, class_names: Sequence[str] | None) -> _Entry:
+def _entry(
+    answer: Localization | Record | None, class_names: Sequence[str] | None
+) -> _Entry:
     if answer is None:
         return _Entry()
+    if isinstance(answer, Record):
+        return _Entry(answer.box, "rel_xyxy", answer.class_name)
     name = answer.class_name
     if name is None and answer.label is not None:
         name = _class_name(answer.label, class_names)

@@ -55,6 +55,14 @@ def test_dataset_with_localizations(dataset):
     figure.savefig(io.BytesIO(), format="png")
 
 
+def test_a_dataset_as_the_truth_of_images(dataset):
+    found = [Localization(1, "dog", 0.875, (20.0, 20.0, 60.0, 30.0), None)] * 2
+    figure = plot_localizations(dataset.images, found, truth=dataset)
+    expected = plot_localizations(dataset, found)
+    assert list(map(drawn, figure.axes)) == list(map(drawn, expected.axes))
+    assert titles(figure) == titles(expected)
+
+
 def test_model_outputs_and_arrays():
     probabilities = np.array([[0.1, 0.9], [0.75, 0.25]])
     figure = plot_localizations(
