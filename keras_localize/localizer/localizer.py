@@ -260,6 +260,13 @@ class Localizer(Calibrates, LocalizationModel):
         slim.set_weights(self.get_weights())
         return slim.save(filepath, overwrite, zipped, **kwargs)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Localizer {self.name}: backbone {self.backbone.name}, "
+            f"{self.image_size} px, {self.num_classes or 'no'} classes, outputs "
+            f"{', '.join(self.output_names)}>"
+        )
+
     def get_config(self) -> dict[str, Any]:
         """Every constructor argument, and which layers are frozen or quantized."""
 

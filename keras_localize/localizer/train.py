@@ -227,9 +227,11 @@ class _Training:
     def heads(self) -> History:
         """Trains the heads on cached features of the frozen backbone."""
         plan, localizer = self.plan, self.localizer
+        negatives = int((self.train.presence == 0).sum())
         self.say(
-            f"features: {plan.views} random views of {len(self.train)} images, "
-            "and their horizontal flips"
+            f"features: {plan.views} random views of {len(self.train)} images"
+            + (f" ({negatives} of them without an object)" if negatives else "")
+            + ", and their horizontal flips"
         )
         features, heads = localizer.split()
         cache = functools.partial(cache_features, features, verbose=self.verbose)

@@ -76,6 +76,14 @@ def test_an_image_without_a_box_trains_and_counts_the_label_alone(backbone, batc
     assert scores["label_accuracy"] == pytest.approx(accuracy)
 
 
+def test_repr_says_what_it_is():
+    localizer = build_localizer(tiny_backbone(), 3, quality=True, name="pets")
+    assert repr(localizer) == (
+        "<Localizer pets: backbone tiny, 32 px, 3 classes, outputs box, label, quality>"
+    )
+    assert "no classes, outputs box>" in repr(build_localizer(tiny_backbone(), None))
+
+
 @pytest.mark.parametrize("quality", [False, True])
 def test_box_only(backbone, batch, quality):
     localizer = build_localizer(backbone, None, quality=quality)
