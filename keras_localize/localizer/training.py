@@ -69,8 +69,13 @@ class LocalizationModel(keras.Model):
                 these alone are used.
             weighted_metrics: as in Keras.
             **kwargs: every other argument of `keras.Model.compile`.
+
+        Raises:
+            ValueError: for a loss or a loss weight of what is no output.
         """
         outputs = self._named_outputs()
+        for argument, given in (("loss", loss), ("loss_weights", loss_weights)):
+            _check_outputs(given, outputs, argument)
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = default_optimizer(self._recipe().peak_rate)
         self._automatic = isinstance(optimizer, OneCycleAdamW)
@@ -100,7 +105,8 @@ class LocalizationModel(keras.Model):
         `output_names`; those that the model has no output for are ignored. Callbacks
         that monitor an IoU or an accuracy need no `mode=`. Batches of this library
         have the order and the draws of the epoch of this `fit`, whatever they were
-        used for before; see `keras_localize.datasets.EpochOrder`.
+        used for before; see `keras_localize.datasets.EpochOrder`. An array of images
+        that are not in [0, 255] is warned of.
 
         Raises:
             ValueError: for class ids out of range and boxes that are not `rel_xyxy`,
@@ -111,6 +117,7 @@ class LocalizationModel(keras.Model):
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         self._match(given)
+        self._check_inputs(given.get("x"))
         self._check_class_names(given.get("x"), "x")
         if isinstance(given.get("validation_data"), (tuple, list)):
             x, y, weight = keras.utils.unpack_x_y_sample_weight(
@@ -148,6 +155,7 @@ class LocalizationModel(keras.Model):
         """`keras.Model.evaluate`, after the check of the targets that `fit` makes."""
         given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
         self._match(given)
+        self._check_inputs(given.get("x"))
         self._check_class_names(given.get("x"), "x")
         options = given.pop("kwargs", {})
         return super().evaluate(**given, **options)
@@ -166,20 +174,14 @@ class LocalizationModel(keras.Model):
         weight is that of the box. Nobody has to supply it. An image whose presence is
         0 trains the presence alone.
         """
-        y, sample_weight = self._matched(y, sample_weight)
-        if "quality" in y_pred:
-            truth = iou(y["box"], ops.stop_gradient(y_pred["box"]))
-            y = {**y, "quality": truth[:, None]}
-            if sample_weight is not None:
-                sample_weight = {**sample_weight, "quality": sample_weight["box"]}
+        y, sample_weight = self._matched(y, y_pred, sample_weight)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def compute_metrics(
         self, x: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """The compiled metrics of the outputs that have targets."""
-        y, sample_weight = self._matched(y, sample_weight)
-        y_pred = {name: y_pred[name] for name in y}
+        """The compiled metrics of all outputs; the targets are those of the loss."""
+        y, sample_weight = self._matched(y, y_pred, sample_weight)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -197,8 +199,16 @@ class LocalizationModel(keras.Model):
         """Names of the outputs that the user has targets for."""
         return [name for name in self.output_names if name != "quality"]
 
-    def _matched(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        return without_absent(*match_targets(y, sample_weight, self._targets()))
+    def _matched(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Targets and weights of all outputs; the quality's target is computed."""
+        y, sample_weight = match_targets(y, sample_weight, self._targets())
+        y, sample_weight = without_absent(y, sample_weight)
+        if "quality" in y_pred:
+            truth = iou(y["box"], ops.stop_gradient(y_pred["box"]))
+            y = {**y, "quality": truth[:, None]}
+            if sample_weight is not None:
+                sample_weight = {**sample_weight, "quality": sample_weight["box"]}
+        return y, sample_weight
 
     def _count_classes(self) -> int | None:
         outputs = self._named_outputs()
@@ -223,6 +233,9 @@ class LocalizationModel(keras.Model):
         if sample_weight is not None:
             given["sample_weight"] = sample_weight
 
+    def _check_inputs(self, x: Any) -> None:
+        """Warns of inputs that this kind of model is not made for."""
+
     def _check_class_names(self, data: Any, argument: str) -> None:
         if "label" in self._targets():
             check_same_classes(self, data, argument)
@@ -242,6 +255,19 @@ class LocalizerHeads(LocalizationModel):
 
     A functional model: `LocalizerHeads(inputs, outputs)`.
     """
+
+
+def _check_outputs(given: Any, outputs: dict[str, Tensor], argument: str) -> None:
+    unknown = (
+        [name for name in given if name not in outputs]
+        if isinstance(given, dict)
+        else []
+    )
+    if unknown:
+        raise ValueError(
+            f"`{argument}` must have names of outputs as keys: {', '.join(outputs)}. "
+            f"Received: {', '.join(map(str, unknown))}"
+        )
 
 
 def _every_loss_weight(loss: Any, loss_weights: Any) -> Any:
