@@ -39,8 +39,7 @@ from keras_localize.datasets.policy import (
 )
 from keras_localize.datasets.simple_records import simple_records
 
-_FLAGS = dict.fromkeys(("0", "0.0", "false"), False)
-_FLAGS |= dict.fromkeys(("1", "1.0", "true"), True)
+_FALSE, _TRUE = ("0", "0.0", "false"), ("1", "1.0", "true")
 _CROWD = "crowd or ignored region left out"
 
 
@@ -244,7 +243,7 @@ def _flag(annotation: Entry, key: str, path: Path, place: str) -> bool:
     """A flag: 0 or 1, false or true, or the same as text; not there: false."""
     value = annotation.get(key)
     text = str(value or 0).casefold()
-    if text not in _FLAGS:
+    if text not in _FALSE + _TRUE:
         raise AnnotationError(
             path,
             "not a flag",
@@ -252,7 +251,7 @@ def _flag(annotation: Entry, key: str, path: Path, place: str) -> bool:
             expected="0 or 1",
             received=value,
         )
-    return _FLAGS[text]
+    return text in _TRUE
 
 
 def _corners(bounds: Any, path: Path, place: str) -> Corners:

@@ -180,13 +180,13 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             "finished": self.finished,
             "history": self.history,
         }
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{part}{i}": _storable(variable)
             for part, variables in _variables(self.model).items()
             for i, variable in enumerate(variables)
         }
         with replacing(self._path) as unfinished:
-            np.savez(unfinished, state=json.dumps(state), **arrays)
+            np.savez(unfinished, state=json.dumps(state, default=str), **arrays)
 
 
 def _variables(model: keras.Model) -> dict[str, list[keras.Variable]]:
