@@ -95,26 +95,26 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         self.epochs = 0
         self.finished = False
         self.history: dict[str, list[Any]] = {}
-        if self._path.exists():
+        if self._file.exists():
             with self._opened() as file:
                 state = json.loads(str(file["state"]))
                 self.epochs, self.finished = state["epochs"], state["finished"]
                 self.history = state["history"]
 
     @property
-    def _path(self) -> Path:
+    def _file(self) -> Path:
         return self.folder / "state.npz"
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Any]:
         try:
             # NumPy leaves a file open that it cannot read.
-            with open(self._path, "rb") as content, np.load(content) as file:
+            with open(self._file, "rb") as content, np.load(content) as file:
                 yield file
         except _UNREADABLE as error:
             raise ValueError(
                 "`folder` must hold nothing, or the state that a TrainingCheckpoint "
-                f"has written. {self._path} cannot be read: {error!r}"
+                f"has written. {self._file} cannot be read: {error!r}"
             ) from error
 
     def restore(self, model: keras.Model) -> None:
@@ -125,7 +125,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         Raises:
             ValueError: where the state is that of another model or optimizer.
         """
-        if not self._path.exists():
+        if not self._file.exists():
             return
         for part, variables in _variables(model).items():
             with self._opened() as file:
@@ -134,7 +134,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             if shapes != [value.shape for value in values]:
                 raise ValueError(
                     "`folder` must hold the state of the same model and optimizer. "
-                    f"{self._path} does not fit {part.rstrip('/')}: it holds "
+                    f"{self._file} does not fit {part.rstrip('/')}: it holds "
                     f"{len(values)} variables, expected {len(variables)} of the same "
                     "shapes"
                 )
@@ -185,7 +185,7 @@ class TrainingCheckpoint(keras.callbacks.Callback):
             for part, variables in _variables(self.model).items()
             for i, variable in enumerate(variables)
         }
-        with replacing(self._path) as unfinished:
+        with replacing(self._file) as unfinished:
             np.savez(unfinished, state=json.dumps(state, default=str), **arrays)
 
 
