@@ -174,14 +174,20 @@ class LocalizationModel(keras.Model):
         weight is that of the box. Nobody has to supply it. An image whose presence is
         0 trains the presence alone.
         """
-        y, sample_weight = self._matched(y, y_pred, sample_weight)
+        y, sample_weight = self._matched(y, sample_weight)
+        if "quality" in y_pred:
+            truth = iou(y["box"], ops.stop_gradient(y_pred["box"]))
+            y = {**y, "quality": truth[:, None]}
+            if sample_weight is not None:
+                sample_weight = {**sample_weight, "quality": sample_weight["box"]}
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def compute_metrics(
         self, x: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """The compiled metrics of all outputs; the targets are those of the loss."""
-        y, sample_weight = self._matched(y, y_pred, sample_weight)
+        """The compiled metrics of the outputs that have targets."""
+        y, sample_weight = self._matched(y, sample_weight)
+        y_pred = {name: y_pred[name] for name in y}
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -199,16 +205,8 @@ class LocalizationModel(keras.Model):
         """Names of the outputs that the user has targets for."""
         return [name for name in self.output_names if name != "quality"]
 
-    def _matched(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Targets and weights of all outputs; the quality's target is computed."""
-        y, sample_weight = match_targets(y, sample_weight, self._targets())
-        y, sample_weight = without_absent(y, sample_weight)
-        if "quality" in y_pred:
-            truth = iou(y["box"], ops.stop_gradient(y_pred["box"]))
-            y = {**y, "quality": truth[:, None]}
-            if sample_weight is not None:
-                sample_weight = {**sample_weight, "quality": sample_weight["box"]}
-        return y, sample_weight
+    def _matched(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        return without_absent(*match_targets(y, sample_weight, self._targets()))
 
     def _count_classes(self) -> int | None:
         outputs = self._named_outputs()

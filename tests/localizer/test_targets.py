@@ -6,7 +6,6 @@ import pytest
 from tiny_backbone import tiny_backbone
 
 from keras_localize import build_localizer, make_synthetic
-from keras_localize.boxes import iou
 from keras_localize.localizer.label_loss import LabelCrossentropy
 from keras_localize.localizer.targets import check_targets
 
@@ -298,18 +297,6 @@ def test_what_an_image_without_an_object_holds_does_not_count(batch):
     assert scores(localizer, x, absent) == pytest.approx(expected)
     localizer.train_on_batch(x, absent)
     assert all(np.isfinite(weight).all() for weight in localizer.get_weights())
-
-
-def test_a_metric_of_the_quality(localizer, batch):
-    """Its target is the IoU of the predicted box, as in the loss."""
-    x, y, _ = batch
-    localizer.compile(metrics={"quality": "mean_absolute_error"})
-    outputs = localizer.predict(x, verbose=0)
-    truth = keras.ops.convert_to_numpy(iou(y["box"], outputs["box"]))
-    expected = np.abs(outputs["quality"][:, 0] - truth).mean()
-    result = scores(localizer, x, y)
-    [value] = [v for name, v in result.items() if name.endswith("absolute_error")]
-    assert value == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("scale, offset", [(255, 0), (127.5, -1), (0.1, 0)])
