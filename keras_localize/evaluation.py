@@ -3,6 +3,7 @@
 from typing import Unpack
 
 from keras_localize.datasets import LocalizationDataset
+from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.localizer import LocalizeOptions, Localizer
 from keras_localize.localizer.class_names import check_known_classes
 from keras_localize.report import LocalizationReport, report_localizations
@@ -53,6 +54,6 @@ def evaluate_localizer(
         raise ValueError(
             f"`localizer` must be a Localizer. Received: {type(localizer).__name__}"
         )
-    check_known_classes(localizer, dataset, "dataset")
+    check_known_classes(localizer, check_dataset(dataset, "dataset"), "dataset")
     answers = localizer.localize(dataset, batch_size, **options)
     return report_localizations(answers, dataset, worst=worst)

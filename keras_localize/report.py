@@ -12,6 +12,7 @@ from keras_localize.arrays import to_numpy
 from keras_localize.boxes import area, convert, iou
 from keras_localize.checks import check_non_negative_int
 from keras_localize.datasets import LocalizationDataset
+from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.localizer import Localization
 from keras_localize.reporting.plain import plain
 from keras_localize.reporting.presented import Presented
@@ -208,7 +209,7 @@ def report_localizations(
     >>> report.label_accuracy, report.confusion
     (0.5, {'disc': {'disc': 1}, 'square': {'disc': 1}})
     """
-    if len(dataset) == 0:
+    if len(check_dataset(dataset, "dataset")) == 0:
         raise ValueError("`dataset` must hold images. Received: an empty dataset")
     check_non_negative_int(worst, "worst")
     localizations = list(localizations)

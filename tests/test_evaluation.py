@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from keras_localize import Localization, LocalizationDataset, evaluate_localizer
+from keras_localize import (
+    Localization,
+    LocalizationDataset,
+    calibrate_localizations,
+    evaluate_localizer,
+    report_localizations,
+)
 
 
 class Oracle:
@@ -85,3 +91,15 @@ def test_bad_datasets(dataset):
     )
     with pytest.raises(ValueError, match="3 classes"):
         evaluate_localizer(Oracle(ANSWERS), three)
+
+
+def test_batches_are_no_dataset(dataset):
+    answers = Oracle(ANSWERS).localize(dataset, 32)
+    for call in (
+        lambda wrong: evaluate_localizer(Oracle(ANSWERS), wrong),
+        lambda wrong: report_localizations(answers, wrong),
+        lambda wrong: calibrate_localizations(answers, wrong),
+    ):
+        for wrong in (dataset.to_pydataset(32), answers):
+            with pytest.raises(ValueError, match="`dataset` must be a Localization"):
+                call(wrong)

@@ -39,6 +39,7 @@ from keras_localize.datasets.policy import (
 )
 from keras_localize.datasets.simple_records import simple_records
 
+_FALSE, _TRUE = ("0", "0.0", "false"), ("1", "1.0", "true")
 _CROWD = "crowd or ignored region left out"
 
 
@@ -214,7 +215,7 @@ def _objects(
     """The objects of one image; `notes` takes up what is special about them."""
     objects = []
     for place, annotation in annotations:
-        if annotation.get("iscrowd") or annotation.get("ignore"):
+        if any(_flag(annotation, key, path, place) for key in ("iscrowd", "ignore")):
             notes.append(_CROWD)
             continue
         category = as_id(annotation.get("category_id"))
@@ -236,6 +237,21 @@ def _objects(
             notes.append("box around a polygon")
         objects.append(AnnotatedObject(categories[category], corners, field=place))
     return objects
+
+
+def _flag(annotation: Entry, key: str, path: Path, place: str) -> bool:
+    """A flag: 0 or 1, false or true, or the same as text; not there: false."""
+    value = annotation.get(key)
+    text = str(value or 0).casefold()
+    if text not in _FALSE + _TRUE:
+        raise AnnotationError(
+            path,
+            "not a flag",
+            field=f"{place}.{key}",
+            expected="0 or 1",
+            received=value,
+        )
+    return text in _TRUE
 
 
 def _corners(bounds: Any, path: Path, place: str) -> Corners:

@@ -1,5 +1,7 @@
 """Arrays and tensors as PIL images, with checks of shape and range."""
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -20,7 +22,7 @@ def from_array(source: ArrayLike) -> Image.Image:
     Raises:
         ImageError: for another shape, dtype or range of values.
     """
-    array = np.asarray(source)
+    array = np.asarray(_on_host(source))
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
@@ -46,6 +48,15 @@ def eight_bits(values: np.ndarray) -> np.ndarray:
     return np.round(scaled).astype("uint8")
 
 
+def _on_host(source: Any) -> Any:
+    """A tensor of torch as one that NumPy takes; anything else as it is."""
+    if not hasattr(source, "detach"):
+        return source
+    tensor = source.detach().cpu()
+    # NumPy has no bfloat16.
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
 def _rounded(array: np.ndarray, source: ArrayLike) -> np.ndarray:
     if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
         hint = ", multiply by 255" if array.dtype == bool else ""
@@ -59,7 +70,7 @@ def _rounded(array: np.ndarray, source: ArrayLike) -> np.ndarray:
     if not np.isfinite(array).all():
         raise ImageError(source, "not finite", "the array holds NaN or infinity")
     low, high = float(array.min()), float(array.max())
-    advice = _range_advice(low, high, is_float)
+    advice = range_advice(low, high, is_float)
     if advice is not None:
         raise ImageError(
             source,
@@ -70,7 +81,7 @@ def _rounded(array: np.ndarray, source: ArrayLike) -> np.ndarray:
     return np.clip(np.round(array), 0, 255).astype("uint8")
 
 
-def _range_advice(low: float, high: float, is_float: bool) -> str | None:
+def range_advice(low: float, high: float, is_float: bool) -> str | None:
     """What to do with values that are not in [0, 255]; None where they are.
 
     A filter that sharpens goes beyond [0, 255] a little. That is clipped, so the

@@ -55,7 +55,8 @@ def build_localizer(
         presence: whether the model also predicts the probability that there is an
             object at all. It needs images without an object to train on; see
             `keras_localize.datasets.with_hard_negatives` where you have none.
-        trainable_backbone: whether the backbone trains from the start.
+        trainable_backbone: whether the backbone trains from the start; then layers
+            that are frozen in it, and not all of them, stay frozen.
         name: the model's name.
 
     Returns:
@@ -97,7 +98,9 @@ def build_localizer(
                 UserWarning,
                 stacklevel=2,
             )
-    extractor.trainable = trainable_backbone
+    # Layers that the user froze in a trainable backbone stay frozen.
+    if not (trainable_backbone and extractor.trainable_variables):
+        extractor.trainable = trainable_backbone
     return Localizer(
         extractor,
         num_classes,

@@ -5,6 +5,7 @@ import warnings
 from typing import Any, TypeAlias, Unpack
 
 from keras_localize.datasets import LocalizationDataset
+from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.localizer.calibration import (
     Calibration,
     calibrate_localizations,
@@ -94,6 +95,7 @@ class Calibrates(Localizes):
         True
         """
         check_coverage(coverage)
+        check_dataset(dataset, "dataset")
         dataset = dataset[dataset.weights > 0]
         options = {**options, "presence_threshold": 0.0}
         answers = [x for _, x in self._uncalibrated(dataset, batch_size, options)]

@@ -15,6 +15,7 @@ from keras_localize.arrays import to_numpy
 from keras_localize.boxes import clip, convert, iou
 from keras_localize.checks import check_bool, check_number
 from keras_localize.datasets import LocalizationDataset
+from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.localizer.conformal import (
     conformal_margin,
     isotonic_knots,
@@ -211,7 +212,7 @@ def calibrate_localizations(
     """
     coverage = check_coverage(coverage)
     check_bool(per_class, "per_class")
-    if len(localizations) != len(dataset):
+    if len(localizations) != len(check_dataset(dataset, "dataset")):
         raise ValueError(
             f"`localizations` must be one answer for each of {len(dataset)} images. "
             f"Received: {len(localizations)}"

@@ -9,6 +9,7 @@ import keras
 from keras_localize import types
 from keras_localize.checks import check_choice
 from keras_localize.datasets import LocalizationDataset
+from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.files import replacing
 from keras_localize.localizer.exporting.int8 import samples_of
 from keras_localize.localizer.exporting.litert import write_litert
@@ -230,11 +231,8 @@ def _check_precision(
             "`representative_dataset` must be given with precision='int8', and only "
             f"then. Received: precision={precision!r}, representative_dataset={dataset}"
         )
-    if not isinstance(dataset, (LocalizationDataset, type(None))):
-        raise ValueError(
-            "`representative_dataset` must be a LocalizationDataset. "
-            f"Received: {type(dataset).__name__}"
-        )
+    if dataset is not None:
+        check_dataset(dataset, "representative_dataset")
     if precision == "int8" and batched:
         raise ValueError(
             "`batched=True` needs precision='float32' or 'float16'. Received: "

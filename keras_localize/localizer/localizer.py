@@ -28,6 +28,7 @@ from keras_localize.localizer.heads import (
     extract,
     make_heads,
 )
+from keras_localize.localizer.pixel_range import warn_of_range
 from keras_localize.localizer.quantization import (
     remember,
     repeat,
@@ -316,6 +317,9 @@ class Localizer(Calibrates, LocalizationModel):
         repeat(localizer, quantize_calls)
         localizer.calibrations = calibrations_from_config(calibrations)
         return localizer
+
+    def _check_inputs(self, x: Any) -> None:
+        warn_of_range(x)
 
     def _recipe(self) -> Recipe:
         return TRAINABLE if self.backbone.trainable_variables else FROZEN

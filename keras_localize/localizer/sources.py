@@ -55,7 +55,8 @@ def _is_one(images: Any) -> bool:
         return True
     shape = getattr(images, "shape", None)
     if shape is not None:
-        return len(shape) != 4
+        # Along one axis stand paths, or images of several sizes.
+        return len(shape) not in (1, 4)
     return not isinstance(images, (Iterable, LocalizationDataset))
 
 

@@ -25,10 +25,11 @@ def match_targets(
         names: names of the outputs that have targets.
 
     Raises:
-        ValueError: where the target of an output is missing, or where a list has
-            another length.
+        ValueError: where the target of an output is missing, where a list has another
+            length, and for weights of what is neither an output nor a target.
     """
     targets = _by_name(targets, names, "y")
+    known = {*targets, *names}
     if "presence" in names and "presence" not in targets and "box" in targets:
         targets = {**targets, "presence": _ones(targets["box"])[:, None]}
     missing = [name for name in names if name not in targets]
@@ -43,6 +44,12 @@ def match_targets(
     if not isinstance(sample_weight, (dict, list, tuple)):
         return matched, dict.fromkeys(names, sample_weight)
     weights = _by_name(sample_weight, names, "sample_weight")
+    unknown = [name for name in weights if name not in known]
+    if unknown:
+        raise ValueError(
+            "`sample_weight` must have keys that `y` has too, or the model's outputs: "
+            f"{', '.join(names)}. Received: {', '.join(map(str, unknown))}"
+        )
 
     def weight(name: str) -> Any:
         if weights.get(name) is not None:
@@ -56,19 +63,31 @@ def match_targets(
 def without_absent(
     targets: dict[str, Any], sample_weight: dict[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The targets with weights that are 0 where an image holds no object.
+    """Targets and weights that are 0 where an image holds no object.
 
     Args:
-        targets: what `match_targets` gave.
+        targets: what `match_targets` gave. Where the presence is 0 the others may hold
+            anything, such as the label -1.
         sample_weight: its weights.
 
     Returns:
-        Targets and weights. The weights of the presence stay.
+        Targets and weights. Those of the presence stay.
     """
     if "presence" not in targets:
         return targets, sample_weight
     presence = ops.reshape(targets["presence"], (-1,))
-    present = ops.cast(ops.cast(presence, "float32") > 0, "float32")
+    is_present = ops.cast(presence, "float32") > 0
+    present = ops.cast(is_present, "float32")
+
+    def blank(target: Any) -> Any:
+        # A weight of 0 does not take away a loss of NaN.
+        shape = (-1, *[1] * (len(target.shape) - 1))
+        return ops.where(ops.reshape(is_present, shape), target, ops.zeros_like(target))
+
+    targets = {
+        name: target if name == "presence" else blank(target)
+        for name, target in targets.items()
+    }
     if sample_weight is None:
         sample_weight = dict.fromkeys(targets, ops.ones_like(present))
     masked = {
@@ -88,7 +107,9 @@ def check_targets(
     """Checks labels and boxes that are given as arrays.
 
     Args:
-        targets: dict that may hold `"label"` (class ids or one-hot) and `"box"`.
+        targets: dict that may hold `"label"` (class ids or one-hot), `"box"` and
+            `"presence"`. Label and box of an image whose presence is 0 are not
+            checked.
         sample_weight: dict of weights or `None`. A box of weight 0 is not checked:
             an image without a box may hold anything there.
         num_classes: how many classes the label output tells apart.
@@ -99,15 +120,29 @@ def check_targets(
             `rel_xyxy`: not `(N, 4)`, not finite, outside of `[0, 1]` or with `x1 < x0`
             or `y1 < y0`.
     """
-    if targets.get("label") is not None and num_classes is not None:
-        _check_labels(to_numpy(targets["label"]), num_classes)
-    if targets.get("presence") is not None:
-        _check_presence(to_numpy(targets["presence"]))
-    if targets.get("box") is not None:
-        weight = None if sample_weight is None else sample_weight.get("box")
-        _check_boxes(
-            to_numpy(targets["box"]), None if weight is None else to_numpy(weight)
+    arrays = {
+        name: to_numpy(x)
+        for name, x in targets.items()
+        if x is not None and not (name == "label" and num_classes is None)
+    }
+    counts = {name: len(array) for name, array in arrays.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(
+            f"`y` must have targets for the same images. Received: {counts}"
         )
+    weights = {
+        name: _checked_weight(to_numpy(x), name, len(arrays[name]))
+        for name, x in (sample_weight or {}).items()
+        if x is not None and name in arrays
+    }
+    absent: Any = False
+    if "presence" in arrays:
+        _check_presence(arrays["presence"])
+        absent = arrays["presence"].reshape(-1) == 0
+    if "label" in arrays and num_classes:
+        _check_labels(arrays["label"], absent, num_classes)
+    if "box" in arrays:
+        _check_boxes(arrays["box"], absent | (weights.get("box", 1.0) == 0))
 
 
 def _by_name(values: Any, names: list[str], argument: str) -> dict[str, Any]:
@@ -137,7 +172,17 @@ def _check_presence(presence: np.ndarray) -> None:
         )
 
 
-def _check_labels(labels: np.ndarray, num_classes: int) -> None:
+def _checked_weight(weight: np.ndarray, name: str, count: int) -> np.ndarray:
+    """The weights (N,) of an output."""
+    if weight.shape not in ((count,), (count, 1)):
+        raise ValueError(
+            f"`sample_weight` must have one weight for each image, ({count},). "
+            f"Received: shape {weight.shape} for {name}"
+        )
+    return weight.reshape(-1)
+
+
+def _check_labels(labels: np.ndarray, absent: Any, num_classes: int) -> None:
     if labels.dtype.kind not in "biuf":
         raise ValueError(
             "The targets' `label` must be numbers, class ids or one-hot. Received: "
@@ -150,15 +195,16 @@ def _check_labels(labels: np.ndarray, num_classes: int) -> None:
         )
     if labels.ndim == 2 and labels.shape[1] > 1:
         return
-    outside = ~((labels >= 0) & (labels < num_classes))
-    if outside.any():
+    ids = labels.reshape(-1)
+    bad = ~((ids >= 0) & (ids < num_classes) & (ids % 1 == 0)) & ~np.asarray(absent)
+    if bad.any():
         raise ValueError(
-            f"The targets' `label` must be class ids in [0, {num_classes}). Received: "
-            f"{labels[outside][0]!s} at index {np.argmax(outside)}"
+            f"The targets' `label` must be class ids in [0, {num_classes}), whole "
+            f"numbers. Received: {ids[bad][0]!s} at index {np.argmax(bad)}"
         )
 
 
-def _check_boxes(boxes: np.ndarray, weight: np.ndarray | None) -> None:
+def _check_boxes(boxes: np.ndarray, ignored: Any) -> None:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(
             "The targets' `box` must be one box per image, (N, 4). Received: shape "
@@ -171,8 +217,7 @@ def _check_boxes(boxes: np.ndarray, weight: np.ndarray | None) -> None:
         "x1 < x0 or y1 < y0": (boxes[:, 2:] < boxes[:, :2] - _BORDER).any(axis=1),
     }
     for what, rows in bad.items():
-        if weight is not None:
-            rows = rows & (weight.reshape(-1) != 0)
+        rows = rows & ~np.asarray(ignored)
         if rows.any():
             i = np.argmax(rows)
             raise ValueError(

@@ -18,6 +18,7 @@ from keras_localize.checks import (
 )
 from keras_localize.datasets import LocalizationDataset, with_hard_negatives
 from keras_localize.datasets.batches import TARGETS, Target
+from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.layers import RandomSquareView
 from keras_localize.localizer.candidates import (
     Candidate,
@@ -386,11 +387,7 @@ def _matched(
     localizer: Localizer, data: LocalizationDataset, argument: str
 ) -> LocalizationDataset:
     """The dataset with the localizer's classes in the localizer's order."""
-    if not isinstance(data, LocalizationDataset):
-        raise ValueError(
-            f"`{argument}` must be a LocalizationDataset. Received: "
-            f"{type(data).__name__}"
-        )
+    check_dataset(data, argument)
     check_known_classes(localizer, data, argument)
     if localizer.num_classes is None or localizer.class_names is None:
         return data

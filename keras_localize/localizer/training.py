@@ -69,8 +69,13 @@ class LocalizationModel(keras.Model):
                 these alone are used.
             weighted_metrics: as in Keras.
             **kwargs: every other argument of `keras.Model.compile`.
+
+        Raises:
+            ValueError: for a loss or a loss weight of what is no output.
         """
         outputs = self._named_outputs()
+        for argument, given in (("loss", loss), ("loss_weights", loss_weights)):
+            _check_outputs(given, outputs, argument)
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = default_optimizer(self._recipe().peak_rate)
         self._automatic = isinstance(optimizer, OneCycleAdamW)
@@ -100,7 +105,8 @@ class LocalizationModel(keras.Model):
         `output_names`; those that the model has no output for are ignored. Callbacks
         that monitor an IoU or an accuracy need no `mode=`. Batches of this library
         have the order and the draws of the epoch of this `fit`, whatever they were
-        used for before; see `keras_localize.datasets.EpochOrder`.
+        used for before; see `keras_localize.datasets.EpochOrder`. An array of images
+        that are not in [0, 255] is warned of.
 
         Raises:
             ValueError: for class ids out of range and boxes that are not `rel_xyxy`,
@@ -111,6 +117,7 @@ class LocalizationModel(keras.Model):
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         self._match(given)
+        self._check_inputs(given.get("x"))
         self._check_class_names(given.get("x"), "x")
         if isinstance(given.get("validation_data"), (tuple, list)):
             x, y, weight = keras.utils.unpack_x_y_sample_weight(
@@ -148,6 +155,7 @@ class LocalizationModel(keras.Model):
         """`keras.Model.evaluate`, after the check of the targets that `fit` makes."""
         given = inspect.signature(super().evaluate).bind(*args, **kwargs).arguments
         self._match(given)
+        self._check_inputs(given.get("x"))
         self._check_class_names(given.get("x"), "x")
         options = given.pop("kwargs", {})
         return super().evaluate(**given, **options)
@@ -223,6 +231,9 @@ class LocalizationModel(keras.Model):
         if sample_weight is not None:
             given["sample_weight"] = sample_weight
 
+    def _check_inputs(self, x: Any) -> None:
+        """Warns of inputs that this kind of model is not made for."""
+
     def _check_class_names(self, data: Any, argument: str) -> None:
         if "label" in self._targets():
             check_same_classes(self, data, argument)
@@ -242,6 +253,19 @@ class LocalizerHeads(LocalizationModel):
 
     A functional model: `LocalizerHeads(inputs, outputs)`.
     """
+
+
+def _check_outputs(given: Any, outputs: dict[str, Tensor], argument: str) -> None:
+    unknown = (
+        [name for name in given if name not in outputs]
+        if isinstance(given, dict)
+        else []
+    )
+    if unknown:
+        raise ValueError(
+            f"`{argument}` must have names of outputs as keys: {', '.join(outputs)}. "
+            f"Received: {', '.join(map(str, unknown))}"
+        )
 
 
 def _every_loss_weight(loss: Any, loss_weights: Any) -> Any:

@@ -263,3 +263,15 @@ def test_crowds_alone_are_no_image_without_an_object(coco):
     empty = coco.read(annotations=[], options=options)
     assert empty.presence.tolist() == [0] and empty.labels.tolist() == [-1]
     assert empty.class_names == ("cat",)
+
+
+def test_flags_as_text(coco):
+    """As writers of tables leave them: "0" is no crowd."""
+    for value in ("0", "false", "False", 0.0, None, False, ""):
+        data = coco.read(annotation={"iscrowd": value, "ignore": value})
+        assert len(data) == 1 and not data.summary().handled
+    for value in ("1", "true", 1.0, True):
+        with pytest.raises(AnnotationError, match="no usable record"):
+            coco.read(annotation={"iscrowd": value})
+    with pytest.raises(AnnotationError, match=r"\.ignore: not a flag.*: 2"):
+        coco.read(annotation={"ignore": 2})

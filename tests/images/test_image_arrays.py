@@ -113,3 +113,16 @@ def test_a_unit_range_is_refused_with_the_overshoot_of_a_resampling():
         images.load(resized)
     with pytest.raises(ImageError, match=r"127\.5"):
         images.load(resized * 2 - 1)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "bfloat16", "float16", "int64"])
+def test_tensors_of_torch(dtype, rng):
+    torch = pytest.importorskip("torch")
+    pixels = rng.integers(0, 256, (8, 9, 3)).astype("uint8")
+    tensor = torch.tensor(pixels).to(getattr(torch, dtype))
+    if dtype == "float32":
+        tensor.requires_grad = True
+    expected = np.round(tensor.detach().double().numpy())
+    assert np.array_equal(images.load(tensor), expected)
+    with pytest.raises(ImageError, match="multiply"):
+        images.load(torch.tensor(pixels / 255))

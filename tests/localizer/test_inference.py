@@ -433,3 +433,16 @@ def test_what_cannot_be_decoded():
     for changes in ({"label": OUTPUTS["label"][:1]}, {"quality": [0.5]}):
         with pytest.raises(ValueError):
             decode_predictions({**OUTPUTS, **changes}, SIZES, 64)
+
+
+def test_arrays_along_one_axis_are_iterables(localizer, paths, expected):
+    """As a column of a data frame, or images of several sizes in one array."""
+    texts = np.array([str(path) for path in paths])
+    assert_same(localizer.localize(texts), expected)
+    pixels = np.empty(2, object)
+    pixels[:] = [np.asarray(Image.open(path).convert("RGB")) for path in paths[:2]]
+    assert len(localizer.localize(pixels)) == 2
+    pandas = pytest.importorskip("pandas")
+    assert_same(localizer.localize(pandas.Series(texts)), expected)
+    skipped = localizer.localize(texts[:0], on_error="skip")
+    assert skipped == []

@@ -410,3 +410,17 @@ def test_a_head_of_ones_own(backbone, batch):
     localizer = build_localizer(backbone, 3, head=mine, feature_layers="block_2")
     localizer.compile(run_eagerly=EAGER)
     assert set(fit(localizer, batch)) == NAMES
+
+
+def test_layers_that_the_user_froze_stay_frozen():
+    backbone = tiny_backbone()
+    for layer in backbone.layers[:4]:
+        layer.trainable = False
+    names = [weight.path for weight in backbone.trainable_weights]
+    localizer = build_localizer(backbone, 3, trainable_backbone=True)
+    trained = [weight.path for weight in localizer.backbone.trainable_weights]
+    assert trained == names and "conv_0" not in " ".join(names)
+    # Of a backbone that is frozen as a whole nothing would train.
+    backbone.trainable = False
+    localizer = build_localizer(backbone, 3, trainable_backbone=True)
+    assert len(localizer.backbone.trainable_weights) > len(names)

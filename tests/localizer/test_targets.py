@@ -27,6 +27,8 @@ def boxes(row, *values):
         ({"label": np.zeros((4, 5))}, 3, r"one-hot \(N, 3\).*\(4, 5\)"),
         ({"label": np.array(["cat", "dog"])}, 2, "numbers"),
         ({"label": np.array([0.0, np.nan])}, 2, "nan at index 1"),
+        ({"label": np.array([0.0, 0.5])}, 2, "whole numbers.*0.5 at index 1"),
+        ({"label": np.zeros(3), "box": GOOD}, 2, "same images.*3.*4"),
         ({"box": boxes(2, 20, 30, 120, 200)}, 3, r"rel_xyxy.*120.*index 2.*\[0, 1\]"),
         ({"box": boxes(1, 0.5, 0.5, 0.2, 0.3)}, 3, "index 1, x1 < x0"),
         ({"box": boxes(3, 0, 0, np.nan, 1)}, None, "nan.*index 3"),
@@ -48,6 +50,15 @@ def test_bad_targets_are_refused(targets, classes, message):
         ({"box": boxes(0, 0, 0, 1.0005, 1)}, None, 3),  # rounding
         ({"box": boxes(0, 0, 0, 0, 0)}, None, 3),
         ({"box": boxes(0, -1, -1, -1, 500)}, {"box": np.array([0, 1, 1, 1])}, 3),
+        (
+            {
+                "presence": np.array([[0], [1], [1], [1]]),
+                "label": np.array([-1, 0, 1, 2]),
+                "box": boxes(0, *[np.nan] * 4),
+            },
+            None,
+            3,
+        ),
     ],
 )
 def test_good_targets_are_accepted(targets, weight, classes):
@@ -247,3 +258,51 @@ def test_a_missing_target_is_named(localizer, batch):
         localizer.fit(x, {"box": y["box"]}, verbose=0)
     with pytest.raises(ValueError, match=r"a dict with the keys .*: 3 for 2 outputs"):
         localizer.fit(x, [y["box"], y["label"], y["label"]], verbose=0)
+
+
+@pytest.mark.parametrize(
+    "weights, message",
+    [
+        ({"bbox": np.ones(8)}, r"`sample_weight` must have keys .*box.*: bbox"),
+        ({"box": np.ones(5)}, r"`sample_weight` .*\(8,\).*\(5,\) for box"),
+        ({"label": np.ones((8, 2))}, r"`sample_weight` .*\(8, 2\) for label"),
+        (np.ones(7), r"`sample_weight` .*\(8,\).*\(7,\)"),
+    ],
+)
+def test_bad_weights_are_refused(weights, message, localizer, batch):
+    x, y, _ = batch
+    with pytest.raises(ValueError, match=message):
+        localizer.fit(x, y, sample_weight=weights, verbose=0)
+
+
+@pytest.mark.parametrize("argument, value", [("loss", "mse"), ("loss_weights", 2.0)])
+def test_a_loss_of_no_output_is_refused(argument, value, localizer):
+    with pytest.raises(ValueError, match=rf"`{argument}` .*label.*: boxes"):
+        localizer.compile(**{argument: {"boxes": value}})
+
+
+def test_what_an_image_without_an_object_holds_does_not_count(batch):
+    """The label -1 of a dataset, and no box."""
+    x, y, _ = batch
+    presence = np.array([1, 0] * 4)
+    localizer = build_localizer(tiny_backbone(), 3, presence=True)
+    localizer.compile()
+    expected = scores(localizer, x, {**y, "presence": presence})
+    assert np.isfinite(expected["loss"])
+    absent = {
+        "presence": presence,
+        "label": np.where(presence, y["label"], -1),
+        "box": np.where(presence[:, None], y["box"], np.nan),
+    }
+    assert scores(localizer, x, absent) == pytest.approx(expected)
+    localizer.train_on_batch(x, absent)
+    assert all(np.isfinite(weight).all() for weight in localizer.get_weights())
+
+
+@pytest.mark.parametrize("scale, offset", [(255, 0), (127.5, -1), (0.1, 0)])
+def test_images_in_another_range_are_warned_of(scale, offset, localizer, batch):
+    x, y, _ = batch
+    with pytest.warns(UserWarning, match=r"images in \[0, 255\]"):
+        localizer.evaluate(x / scale + offset, y, verbose=0)
+    for good in (x, x.astype("uint8"), np.zeros_like(x)):
+        localizer.evaluate(good, y, verbose=0)
