@@ -18,6 +18,8 @@ TOLERANCE = 1e-6
 # Pixels: a box that ends nearer to the first corner was written in fractions, unless
 # the image has only a few pixels.
 FRACTIONS = 1.5
+# Pixels: no image has sides from this on.
+MAX_SIDE = 2**31
 # Fractions: no rounding and no border explains a coordinate beyond this.
 _PIXELS = 2
 
@@ -184,10 +186,10 @@ def _check_size(annotation: Annotation, info: ImageInfo, policy: Policy) -> list
     turned = is_transposed(info.orientation)
     if policy.pixels == "raw" and turned:
         actual = actual[::-1]
-    if min(height, width) < 1:
+    if not (min(height, width) >= 1 and max(height, width) < MAX_SIDE):
         raise AnnotationError(
             annotation.source,
-            "size not positive",
+            "size not positive" if min(height, width) < 1 else "size too large",
             field=annotation.size_field,
             received={"width": width, "height": height},
         )

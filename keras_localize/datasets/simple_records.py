@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_localize.datasets.class_names import composed
-from keras_localize.datasets.decisions import FRACTIONS, TOLERANCE
+from keras_localize.datasets.decisions import FRACTIONS, MAX_SIDE, TOLERANCE
 from keras_localize.datasets.image_folder import ImageFolder
 from keras_localize.datasets.policy import Policy
 from keras_localize.datasets.validation import all_different
@@ -114,7 +114,8 @@ def simple_records(
     if policy.multiple not in ("largest", "first"):
         simple &= objects == 1
     sizes = columns.sizes
-    simple &= ((sizes >= 1) & (sizes < 2**31) & (sizes == np.floor(sizes))).all(axis=1)
+    simple &= ((sizes >= 1) & (sizes < MAX_SIDE)).all(axis=1)
+    simple &= (sizes == np.floor(sizes)).all(axis=1)
     if not all_different(columns.names):
         uses = Counter(columns.names)
         simple &= [uses[name] == 1 for name in columns.names]

@@ -388,6 +388,23 @@ SPECIAL = {
 }
 
 
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_stated_size_that_no_integer_holds(verify, tmp_path):
+    Image.new("RGB", (80, 40)).save(tmp_path / "a.png")
+    huge = 10**20
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": huge, "height": 40}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [20, 10, 20, 20]}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    header = "filename,width,height,class,xmin,ymin,xmax,ymax"
+    (tmp_path / "a.csv").write_text(f"{header}\na.png,{huge},40,cat,20,10,40,30\n")
+    for reader, name in ((read_coco, "a.json"), (read_csv, "a.csv")):
+        with pytest.raises(AnnotationError, match="size too large"):
+            reader(tmp_path, tmp_path / name, verify=verify)
+
+
 @pytest.mark.parametrize(
     ("form", "special"),
     [*((form, False) for form in FORMS), *((form, True) for form in SPECIAL)],
