@@ -8,7 +8,7 @@ import keras
 
 from keras_localize.layers.localization_head import Kind
 from keras_localize.localizer.class_names import ClassNames
-from keras_localize.localizer.features import extract_features
+from keras_localize.localizer.features import extract_features, set_trainable
 from keras_localize.localizer.localizer import Localizer
 from keras_localize.localizer.preprocessing import preprocessing_for
 from keras_localize.types import Tensor
@@ -100,7 +100,7 @@ def build_localizer(
             )
     # Layers that the user froze in a trainable backbone stay frozen.
     if not (trainable_backbone and extractor.trainable_variables):
-        extractor.trainable = trainable_backbone
+        set_trainable(extractor, trainable_backbone)
     return Localizer(
         extractor,
         num_classes,

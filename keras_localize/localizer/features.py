@@ -46,6 +46,16 @@ class FeatureExtractor(keras.Model):
         return super().call(inputs, training=training, mask=mask, **kwargs)
 
 
+def set_trainable(layer: keras.Layer, value: bool) -> None:
+    """`layer.trainable = value`, for every layer inside of it too.
+
+    On TensorFlow Keras sets nothing where the layer's own flag has this value already,
+    whatever those inside have.
+    """
+    layer.trainable = not value
+    layer.trainable = value
+
+
 def extract_features(
     backbone: keras.Layer,
     image_size: int | None = None,

@@ -21,7 +21,11 @@ from keras_localize.localizer.class_names import (
     count_classes,
 )
 from keras_localize.localizer.defaults import FROZEN, TRAINABLE, Recipe
-from keras_localize.localizer.features import image_shape, no_such_layer
+from keras_localize.localizer.features import (
+    image_shape,
+    no_such_layer,
+    set_trainable,
+)
 from keras_localize.localizer.heads import (
     box_head,
     connect_heads,
@@ -186,9 +190,9 @@ class Localizer(Calibrates, LocalizationModel):
         if from_layer is not None and from_layer not in names:
             raise no_such_layer("from_layer", from_layer, self.backbone.name, names)
         first = 0 if from_layer is None else names.index(from_layer)
-        self.backbone.trainable = True
+        set_trainable(self.backbone, True)
         for i, layer in enumerate(self.backbone.layers):
-            layer.trainable = i >= first
+            set_trainable(layer, i >= first)
         if not batch_normalization:
             for _, layer in _leaves(self.backbone):
                 if isinstance(layer, keras.layers.BatchNormalization):

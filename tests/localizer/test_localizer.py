@@ -412,6 +412,17 @@ def test_a_head_of_ones_own(backbone, batch):
     assert set(fit(localizer, batch)) == NAMES
 
 
+def test_unfreeze_reaches_into_nested_models():
+    inside = keras.Sequential([keras.layers.BatchNormalization()], name="inside")
+    layers = [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 8, strides=8), inside]
+    localizer = build_localizer(keras.Sequential(layers), 2, preprocessing=None)
+    # Conv2D has two weights that train, BatchNormalization too.
+    for batch_normalization in (False, True, False, True):
+        localizer.unfreeze(batch_normalization=batch_normalization)
+        expected = 4 if batch_normalization else 2
+        assert len(localizer.backbone.trainable_weights) == expected
+
+
 def test_layers_that_the_user_froze_stay_frozen():
     backbone = tiny_backbone()
     for layer in backbone.layers[:4]:
