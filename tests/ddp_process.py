@@ -1,4 +1,4 @@
-"""One of the processes of test_ddp_example; its weights go to a file.
+"""One of the processes of test_ddp_example; what its model predicts goes to a file.
 
 torchrun ... ddp_process.py FOLDER
 """
