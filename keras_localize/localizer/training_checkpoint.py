@@ -127,18 +127,24 @@ class TrainingCheckpoint(keras.callbacks.Callback):
         """
         if not self._file.exists():
             return
-        for part, variables in _variables(model).items():
-            with self._opened() as file:
-                values = [file[name] for name in file.files if name.startswith(part)]
+        parts = _variables(model)
+        with self._opened() as file:
+            kept = {
+                part: [file[name] for name in file.files if name.startswith(part)]
+                for part in parts
+            }
+        # All of it is checked before any of it is assigned.
+        for part, variables in parts.items():
             shapes = [tuple(variable.shape) for variable in variables]
-            if shapes != [value.shape for value in values]:
+            if shapes != [value.shape for value in kept[part]]:
                 raise ValueError(
                     "`folder` must hold the state of the same model and optimizer. "
                     f"{self._file} does not fit {part.rstrip('/')}: it holds "
-                    f"{len(values)} variables, expected {len(variables)} of the same "
-                    "shapes"
+                    f"{len(kept[part])} variables, expected {len(variables)} of the "
+                    "same shapes"
                 )
-            for variable, value in zip(variables, values):
+        for part, variables in parts.items():
+            for variable, value in zip(variables, kept[part]):
                 variable.assign(value)
 
     # After the callback of the one-cycle schedule, which is the first: the state of

@@ -171,6 +171,7 @@ def test_the_state_of_another_optimizer(optimizer, tmp_path):
     model.compile(optimizer, "mse")
     with pytest.raises(ValueError, match=r"`folder`.*same model and optimizer"):
         kl.TrainingCheckpoint(tmp_path).restore(model)
+    same(model, network())  # nothing was half restored
 
 
 def test_a_model_that_is_not_compiled_gets_the_weights(tmp_path):
