@@ -99,13 +99,15 @@ class Augmentation:
 
     Args:
         augment: a layer, a `keras.layers.Pipeline` or a function on dicts.
+        size: side in pixels of the squares that it must give.
 
     Raises:
         ValueError: for what is none of these, and for a layer whose boxes would not
             be right; it names the layer and the reason.
     """
 
-    def __init__(self, augment: Any):
+    def __init__(self, augment: Any, size: int):
+        self.size = size
         self.steps = [
             _step(function, number)
             for number, function in enumerate(_flattened(augment))
@@ -120,7 +122,7 @@ class Augmentation:
         return tuple(_config(step.function) for step in self.steps)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"steps": self.steps}
+        return {"size": self.size, "steps": self.steps}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -144,9 +146,9 @@ class Augmentation:
             the image. Boxes are cut at the border; where nothing is left, zeros.
 
         Raises:
-            ValueError: if a step gives another shape than it got, naming `augment`.
+            ValueError: if they have another shape than they must, naming `augment`.
         """
-        shape = images.shape
+        shape = (images.shape[0], self.size, self.size, 3)
         for on_host, group in itertools.groupby(self.steps, lambda s: s.on_host):
             steps = list(group)
             if on_host and xp is not np:
@@ -357,7 +359,7 @@ def _returned(step: Step, convert: Callable[[Any], Any], data: Any) -> tuple[Any
 
 def _same_shape(xp: ModuleType, images: Any, shape: Any) -> Any:
     wanted, received = tuple(shape)[1:], tuple(images.shape)[1:]
-    message = f"`augment` must return images of the shape it was given, (B, *{wanted})"
+    message = f"`augment` must return images of the shape (B, *{wanted})"
     if any(b not in (a, None) for a, b in zip(wanted, received)):
         raise ValueError(f"{message}. Received: (B, *{received})")
     if None in received:  # in tf.data, known when it runs

@@ -24,6 +24,7 @@ class BatchSource(Records):
         *,
         shuffle: bool = False,
         augment: Any = None,
+        source_size: int | None = None,
         cache: types.Path | None = None,
         class_weight: ClassWeight = None,
         seed: int | None = None,
@@ -47,8 +48,11 @@ class BatchSource(Records):
                 border; a box that left the image has weight 0. See
                 `keras_localize.datasets.augmentation.KERAS_LAYERS` for which of
                 Keras's layers are taken and why others are not.
-            cache: `"memory"` keeps the decoded squares as uint8 (size * size * 3
-                bytes an image); the path of a folder keeps them there, found again
+            source_size: side in pixels of the squares that `augment` gets; it must
+                give squares of `size`, as `RandomSquareView(size)` does. A larger one
+                than `size` keeps the detail that magnified views show. None: `size`.
+            cache: `"memory"` keeps the decoded squares as uint8 (three bytes a pixel
+                of `source_size`); the path of a folder keeps them there, found again
                 by the next run; None decodes in every epoch.
             class_weight: `"balanced"` or a dict from class id or name to weight;
                 multiplies the label weights. (Keras refuses `class_weight` for
@@ -95,6 +99,7 @@ class BatchSource(Records):
             batch_size,
             shuffle=shuffle,
             augment=augment,
+            source_size=source_size,
             cache=cache,
             class_weight=class_weight,
             seed=seed,
@@ -113,6 +118,7 @@ class BatchSource(Records):
         *,
         shuffle: bool = False,
         augment: Any = None,
+        source_size: int | None = None,
         cache: types.Path | None = None,
         class_weight: ClassWeight = None,
         seed: int | None = None,
@@ -134,6 +140,7 @@ class BatchSource(Records):
             batch_size: images per batch.
             shuffle: a new order in every epoch.
             augment: a layer, a Pipeline or a function on dicts.
+            source_size: side of the squares that `augment` gets.
             cache: None, `"memory"` or a folder.
             class_weight: `"balanced"` or a dict.
             seed: seed of order and draws.
@@ -178,6 +185,7 @@ class BatchSource(Records):
             batch_size,
             shuffle=shuffle,
             augment=augment,
+            source_size=source_size,
             cache=cache,
             class_weight=class_weight,
             seed=seed,

@@ -56,6 +56,7 @@ class Batches:
         *,
         shuffle: bool = False,
         augment: Any = None,
+        source_size: int | None = None,
         cache: Path | None = None,
         class_weight: ClassWeight = None,
         seed: int | None = None,
@@ -66,7 +67,8 @@ class Batches:
         self.size = check_positive_int(size, "size")
         self.batch_size = check_positive_int(batch_size, "batch_size")
         self.shuffle = shuffle
-        self.augmentation = None if augment is None else Augmentation(augment)
+        self.augmentation = None if augment is None else Augmentation(augment, size)
+        self.source_size = _source_size(source_size, self.size, augment)
         self.seed = check_seed(seed)
         self.drop_remainder = drop_remainder
         self.single = isinstance(targets, str)
@@ -78,8 +80,9 @@ class Batches:
                 f"batch_size={batch_size} for {self.count} images"
             )
         self._last_order = -1, np.arange(0)
-        self.squares = Squares(dataset.images, self.size, cache, dataset.image_sizes)
-        boxes = square_boxes(dataset.boxes, dataset.image_sizes, self.size)
+        sizes = dataset.image_sizes
+        self.squares = Squares(dataset.images, self.source_size, cache, sizes)
+        boxes = square_boxes(dataset.boxes, sizes, self.source_size)
         boxes[dataset.weights == 0] = 0
         self.values = {
             # An image without an object has label weight 0. Its id is one that losses
@@ -126,7 +129,7 @@ class Batches:
                 return None
         drawn = self.shuffle or self.augmentation is not None
         digest = hashlib.sha256(self.squares.fingerprint().encode())
-        arguments = (self.batch_size, self.shuffle, self.drop_remainder)
+        arguments = (self.size, self.batch_size, self.shuffle, self.drop_remainder)
         order = (self.seed, epoch) if drawn else ()
         digest.update(repr((arguments, order, self.targets, self.single)).encode())
         digest.update(repr(augmentation).encode())
@@ -135,7 +138,7 @@ class Batches:
         return digest.hexdigest()
 
     def images(self, indices: np.ndarray) -> np.ndarray:
-        """uint8 squares (B, size, size, 3)."""
+        """uint8 squares (B, source_size, source_size, 3)."""
         return self.squares.batch(indices)
 
     def rows(
@@ -160,7 +163,7 @@ class Batches:
 
         Args:
             xp: the module of the arrays, `numpy` or `tensorflow`.
-            images: (B, size, size, 3).
+            images: (B, source_size, source_size, 3).
             values: of `rows`.
             weights: of `rows`; the box's becomes 0 where it left the image.
             epoch: integer.
@@ -198,6 +201,19 @@ class Batches:
             np, images, values, weights, epoch, indices
         )
         return images, *self.selected(values, weights)
+
+
+def _source_size(source_size: int | None, size: int, augment: Any) -> int:
+    if source_size is None:
+        return size
+    check_positive_int(source_size, "source_size")
+    if source_size != size and (augment is None or source_size < size):
+        raise ValueError(
+            "`source_size` needs an `augment` that makes squares of `size` from larger "
+            f"ones. Received: source_size={source_size} with size={size} and "
+            f"augment={augment!r}"
+        )
+    return source_size
 
 
 def _target_names(targets: Targets, has_negatives: bool) -> tuple[Target, ...]:

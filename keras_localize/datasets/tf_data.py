@@ -16,7 +16,7 @@ def tf_dataset(batches: Batches) -> Any:
     """
     import tensorflow as tf
 
-    size = batches.size
+    size = batches.source_size
     rows = batches.batch_size if batches.drop_remainder else None
     # The dataset is built once but iterated once per epoch; this is the only state.
     epochs = _Epochs()

@@ -36,6 +36,7 @@ from keras_localize.localizer.training import LocalizationModel
 from keras_localize.localizer.training_folder import seed_of_call, training_folder
 from keras_localize.localizer.training_plan import (
     BOX_CROP,
+    BOX_WEIGHT,
     HELD_OUT,
     TrainingPlan,
     plan_training,
@@ -165,6 +166,7 @@ def train_localizer(
         localizer,
         images=len(train),
         objects=int((train.presence > 0).sum()),
+        longest_sides=train.image_sizes.max(axis=1),
         views=views,
         head_epochs=head_epochs,
         fine_tune_epochs=fine_tune_epochs,
@@ -236,7 +238,7 @@ class _Training:
         )
         features, heads = localizer.split()
         cache = functools.partial(cache_features, features, verbose=self.verbose)
-        views = self.batches(self.train, augment=self.view)
+        views = self.views()
         cached = cache(views, views=plan.views, path=self.part("features"))
         validation: Cached | None = None
         if self.validation is not None:
@@ -271,7 +273,8 @@ class _Training:
             plan.backbone_factor if id(x) in backbone else 1.0
             for x in localizer.trainable_variables
         ]
-        localizer.compile(default_optimizer(plan.peak_rate, factors))
+        optimizer = default_optimizer(plan.peak_rate, factors)
+        localizer.compile(optimizer, loss_weights={"box": BOX_WEIGHT})
         part = f"fine-tuning_{plan.fine_tune_epochs}"
         return self.fit_squares("fine-tuning", plan.fine_tune_epochs, part)
 
@@ -282,7 +285,7 @@ class _Training:
 
     def fit_squares(self, phase: str, epochs: int, part: str) -> History:
         """Trains the localizer itself, on random views."""
-        squares = self.batches(self.train, shuffle=True, augment=self.view)
+        squares = self.views(shuffle=True)
         validation = self.validation_squares
         return self.fit(phase, self.localizer, squares, epochs, validation, part)
 
@@ -334,25 +337,32 @@ class _Training:
         """Batches of the validation images, decoded once for all phases."""
         return None if self.validation is None else self.batches(self.validation)
 
-    @property
-    def view(self) -> RandomSquareView:
+    def views(self, **options: Any) -> Any:
         """Each image flipped, zoomed, stretched and shifted, or cropped to its box."""
-        size = self.localizer.image_size
-        return RandomSquareView(size, box_crop=BOX_CROP, bounding_box_format="rel_xyxy")
+        view = RandomSquareView(
+            self.localizer.image_size,
+            box_crop=BOX_CROP,
+            bounding_box_format="rel_xyxy",
+        )
+        side = self.plan.source_size
+        return self.batches(self.train, augment=view, source_size=side, **options)
 
-    def batches(self, data: LocalizationDataset, **options: Any) -> Any:
+    def batches(
+        self, data: LocalizationDataset, source_size: int | None = None, **options: Any
+    ) -> Any:
         """Batches of squares, decoded once where they fit into memory."""
         size = self.localizer.image_size
         on_tensorflow = keras.backend.backend() == "tensorflow"
         make = data.to_tf_data if on_tensorflow else data.to_pydataset
         outputs = self.localizer.output_names
         targets: list[Target] = [name for name in TARGETS if name in outputs]
-        fits = len(data) * size * size * 3 <= SQUARES_IN_MEMORY
+        fits = len(data) * 3 * (source_size or size) ** 2 <= SQUARES_IN_MEMORY
         cache = "memory" if fits else None
         return make(
             size,
             self.plan.batch_size,
             seed=self.seed,
+            source_size=source_size,
             cache=cache,
             targets=targets,
             **options,

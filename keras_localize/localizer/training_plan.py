@@ -7,10 +7,12 @@ import dataclasses
 import math
 
 import keras
+import numpy as np
 
 from keras_localize.checks import check_positive_int
 from keras_localize.localizer.features import image_shape
 from keras_localize.localizer.localizer import Localizer
+from keras_localize.types import ArrayLike
 
 # Share of the training images that is held out where there are no others for a choice.
 HELD_OUT = 0.1
@@ -19,13 +21,21 @@ HEAD_STEPS = 3000
 CACHED_VIEWS = 6000
 # Share of the views that are crops around the boxes, as `localize(refine=True)` makes.
 BOX_CROP = 0.5
-# Factor on the backbone's rate in careful fine-tuning.
-BACKBONE_FACTOR = 0.1
+# Side of the squares that views are taken from, by that of the views: the detail that a
+# magnified view shows. Images that are smaller are not magnified for it.
+SOURCE = 1.3
+# Factor on the backbone's rate in careful fine-tuning: a short one, and a long one.
+SHORT_FACTOR = 0.1
+LONG_FACTOR = 0.3
 # Share of the heads' epochs, and least number, in which the quality head is trained.
 QUALITY_SHARE = 1 / 3
 QUALITY_EPOCHS = 3
-# Peak of the one-cycle schedule during fine-tuning.
-PEAK_RATE = 1e-3
+# Peak of the one-cycle schedule during fine-tuning, a careful and a full one.
+CAREFUL_RATE = 1e-3
+FULL_RATE = 2e-3
+# Weight of the box loss during fine-tuning: with 1 the label overfits, at the cost of
+# the box.
+BOX_WEIGHT = 2.0
 # Steps from which fine-tuning is long.
 LONG_STEPS = 800
 # Parameters up to which a backbone is small.
@@ -38,6 +48,7 @@ class TrainingPlan:
 
     Attributes:
         whole: whether all layers are trained from the start, in one phase.
+        source_size: side in pixels of the squares that views are taken from.
         views: random views of each image whose features are cached.
         head_epochs: epochs of the heads, or of all layers where `whole`.
         fine_tune_epochs: epochs of fine-tuning.
@@ -50,6 +61,7 @@ class TrainingPlan:
     """
 
     whole: bool
+    source_size: int
     views: int
     head_epochs: int
     fine_tune_epochs: int
@@ -82,6 +94,7 @@ def plan_training(
     images: int,
     *,
     objects: int,
+    longest_sides: ArrayLike,
     views: int | None,
     head_epochs: int | None,
     fine_tune_epochs: int,
@@ -94,6 +107,7 @@ def plan_training(
         images: number of training images.
         objects: number of those that hold an object. They alone train box and label,
             so that epochs and views are chosen for them.
+        longest_sides: (images,) the longer side of each image in pixels.
         views, head_epochs, fine_tune_epochs, batch_size: of `train_localizer`.
 
     Raises:
@@ -112,22 +126,38 @@ def plan_training(
     if head_epochs is None:
         head_epochs = _between(3, HEAD_STEPS / steps, 60)
     check_positive_int(head_epochs, "head_epochs")
-    trains_fully = _trains_fully(
-        localizer.backbone.count_params(),
-        fine_tune_epochs * math.ceil(images / batch_size),
-    )
+    is_long = fine_tune_epochs * math.ceil(images / batch_size) >= LONG_STEPS
+    is_small = localizer.backbone.count_params() <= SMALL_BACKBONE
+    trains_fully = is_long and is_small
     return TrainingPlan(
         whole=whole,
+        source_size=source_side(localizer.image_size, longest_sides),
         views=views,
         head_epochs=head_epochs,
         fine_tune_epochs=fine_tune_epochs,
         batch_size=batch_size,
         head_batch_size=head_batch_size,
         feature_bytes=rows * images * _feature_bytes(localizer),
+        # The statistics of batch normalization settle after some hundreds of steps;
+        # before that the network is worse than it was. A large network has more to
+        # lose, and needs to move less.
         batch_normalization=trains_fully,
-        peak_rate=PEAK_RATE,
-        backbone_factor=1.0 if trains_fully else BACKBONE_FACTOR,
+        peak_rate=FULL_RATE if trains_fully else CAREFUL_RATE,
+        backbone_factor=_backbone_factor(is_long, is_small),
     )
+
+
+def source_side(size: int, longest_sides: ArrayLike) -> int:
+    """Side of the squares that views of `size` are taken from.
+
+    Larger than the views where the images are, so that a magnified view shows their
+    detail. Squares larger than half of the images hold little more.
+
+    Args:
+        size: side of the views in pixels.
+        longest_sides: (images,) the longer side of each image in pixels.
+    """
+    return _between(size, min(SOURCE * size, float(np.median(longest_sides))), 10**9)
 
 
 def _between(least: int, value: float, most: int) -> int:
@@ -142,12 +172,8 @@ def _feature_bytes(localizer: Localizer) -> int:
     return sum(2 * math.prod(x.shape[1:]) for x in maps)
 
 
-def _trains_fully(parameters: int, steps: int) -> bool:
-    """Whether fine-tuning trains batch normalization, and the backbone at full rate.
-
-    The statistics of batch normalization settle after some hundreds of steps; before
-    that the network is worse than it was. A large network has more to lose, and
-    needs to move less. So a short training, and that of a large network, leaves the
-    statistics and moves the pretrained weights little.
-    """
-    return steps >= LONG_STEPS and parameters <= SMALL_BACKBONE
+def _backbone_factor(is_long: bool, is_small: bool) -> float:
+    """Factor on the rate of the backbone's layers."""
+    if not is_long:
+        return SHORT_FACTOR
+    return 1.0 if is_small else LONG_FACTOR

@@ -217,6 +217,57 @@ def test_other_sizes_in_between(method):
 
 
 @METHODS
+def test_views_of_larger_squares_show_their_detail(method):
+    """Lines of one pixel: gone in a square of half the side, there in a view of it."""
+    data = rectangles()
+    lines = np.zeros((2 * SIDE, 2 * SIDE, 3), "uint8")
+    lines[:, ::2] = 255
+    data = kl.LocalizationDataset(
+        [lines] * COUNT, data.boxes, data.labels, data.class_names
+    )
+    magnified = kl.RandomSquareView(SIDE, zoom=2.0, aspect=0.0, min_visible=0.1)
+    contrast = {}
+    for source in (SIDE, 2 * SIDE):
+        make = getattr(data, method)
+        [(images, targets, _)] = batches(
+            make(SIDE, COUNT, augment=magnified, source_size=source, seed=0)
+        )
+        assert images.shape == (COUNT, SIDE, SIDE, 3)
+        contrast[source] = images[:, 20:-20, 20:-20].std(axis=2).mean()
+        # The same views: the boxes are the same.
+        contrast[source, "box"] = targets["box"]
+    assert contrast[SIDE] < 5 < 20 < contrast[2 * SIDE]
+    assert np.allclose(contrast[SIDE, "box"], contrast[2 * SIDE, "box"], atol=1e-5)
+
+
+@METHODS
+def test_boxes_follow_the_pixels_of_larger_squares(method):
+    augment = kl.RandomSquareView(SIDE // 2, bounding_box_format="rel_xyxy")
+    data = rectangles()
+    [(images, targets, _)] = batches(
+        getattr(data, method)(SIDE // 2, COUNT, augment=augment, source_size=SIDE)
+    )
+    assert images.shape[1:3] == (SIDE // 2, SIDE // 2)
+    assert max(errors(images, targets["box"] / 2)) < 1
+
+
+@METHODS
+@pytest.mark.parametrize(
+    ("augment", "source_size"), [(None, 2 * SIDE), (L.RandomFlip(), SIDE // 2)]
+)
+def test_a_source_size_that_nothing_can_use(method, augment, source_size):
+    with pytest.raises(ValueError, match="`source_size` needs an `augment`"):
+        getattr(rectangles(2), method)(SIDE, augment=augment, source_size=source_size)
+
+
+@METHODS
+def test_a_layer_that_keeps_the_larger_square_is_refused(method):
+    with pytest.raises(Exception, match=r"(?s)`augment`.*shape.*64, 64, 3"):
+        options = {"augment": L.RandomFlip(), "source_size": 2 * SIDE}
+        batches(getattr(rectangles(2), method)(SIDE, **options))
+
+
+@METHODS
 def test_a_box_that_left_the_image_has_weight_0(method):
     data = rectangles()
     down = L.RandomTranslation((45 / 64, 45 / 64), 0.0, **BLACK)

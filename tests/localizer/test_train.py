@@ -19,13 +19,14 @@ from keras_localize import (
     train_localizer,
 )
 from keras_localize.datasets.batches import Batches
+from keras_localize.datasets.squares import Squares
 from keras_localize.localizer import train as train_module
 from keras_localize.localizer import training_folder
 from keras_localize.localizer.candidates import Candidate, best, evaluated_candidates
 from keras_localize.localizer.feature_batches import FeatureBatches
 from keras_localize.localizer.resumable import joined
 from keras_localize.localizer.training_checkpoint import TrainingCheckpoint
-from keras_localize.localizer.training_plan import plan_training
+from keras_localize.localizer.training_plan import plan_training, source_side
 
 PROCESS = Path(__file__).with_name("train_process.py")
 QUICK = {"head_epochs": 2, "views": 1, "verbose": 0, "seed": 0}
@@ -161,7 +162,7 @@ def test_averages():
 def plan(images, trainable=False, **options):
     localizer = build_localizer(tiny_backbone(), 2, trainable_backbone=trainable)
     given = {"views": None, "head_epochs": None, "fine_tune_epochs": 0}
-    given |= {"objects": images}
+    given |= {"objects": images, "longest_sides": [100]}
     return plan_training(localizer, images, **{**given, "batch_size": 32, **options})
 
 
@@ -207,9 +208,52 @@ def test_a_large_backbone_is_fine_tuned_with_care():
     )
     assert backbone.count_params() > 2e6
     given = {"objects": 1500, "views": None, "head_epochs": None, "batch_size": 32}
+    given |= {"longest_sides": [100]}
     large = build_localizer(backbone, 2, preprocessing=None)
-    plan = plan_training(large, 1500, fine_tune_epochs=25, **given)
-    assert not plan.batch_normalization and plan.backbone_factor < 0.5
+    short, long = (
+        plan_training(large, 1500, fine_tune_epochs=epochs, **given)
+        for epochs in (3, 25)
+    )
+    assert not short.batch_normalization and not long.batch_normalization
+    assert short.backbone_factor < long.backbone_factor < 0.5
+    assert short.peak_rate == long.peak_rate < plan(1500, fine_tune_epochs=25).peak_rate
+
+
+@pytest.mark.parametrize(
+    ("sides", "side"),
+    [([500], 291), ([100, 300, 300], 291), ([240, 250, 500], 250), ([50], 224)],
+)
+def test_views_come_from_larger_squares_where_images_are_larger(sides, side):
+    assert source_side(224, sides) == side
+
+
+@on_tensorflow
+def test_views_show_the_detail_of_larger_images(monkeypatch):
+    """The squares of the training are larger, those of the validation are not."""
+    sizes = []
+    make = Squares.__init__
+
+    def watched(self, images, size, *args, **kwargs):
+        sizes.append(size)
+        make(self, images, size, *args, **kwargs)
+
+    monkeypatch.setattr(Squares, "__init__", watched)
+    data = make_synthetic(8, num_classes=2, min_side=90, max_side=100, seed=0)
+    localizer = two_classes(tiny_backbone(), data)
+    train_localizer(localizer, data, data, fine_tune_epochs=1, **QUICK)
+    assert sizes == [42, 32, 42]  # features, validation, fine-tuning
+
+
+@on_tensorflow
+def test_fine_tuning_weighs_the_box_twice(data):
+    localizer = two_classes(tiny_backbone(), data)
+    history = train_localizer(localizer, data, data, fine_tune_epochs=1, **QUICK)
+    for epoch, phase in enumerate(history["phase"]):
+        weight = 2 if phase == "fine-tuning" else 1
+        box, label = (history[f"{x}_loss"][epoch] for x in ("box", "label"))
+        assert history["loss"][epoch] == pytest.approx(weight * box + label, rel=1e-4)
+    values = localizer.evaluate(data.to_tf_data(32), return_dict=True, verbose=0)
+    assert values["loss"] == pytest.approx(values["box_loss"] + values["label_loss"])
 
 
 @pytest.mark.parametrize("size", [32, None])
@@ -219,7 +263,7 @@ def test_bytes_of_the_features(size):
     features, _ = localizer.split()
     maps = features.predict(np.zeros((1, 32, 32, 3)), verbose=0)
     options = {"views": 4, "head_epochs": 1, "fine_tune_epochs": 0, "batch_size": 8}
-    options |= {"objects": 10}
+    options |= {"objects": 10, "longest_sides": [100]}
     expected = sum(x.size for x in maps) * 2 * (2 * 4 * 10)
     assert plan_training(localizer, 10, **options).feature_bytes == expected
 
