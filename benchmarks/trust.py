@@ -23,7 +23,11 @@ from keras_localize.datasets import LocalizationDataset
 
 KINDS = ("far", "near")
 MODELS = ("without presence", "own negatives", "crops")
-OPTIONS = {"single pass": {}, "refine": {"refine": True}}
+OPTIONS = {
+    "single pass": {},
+    "flip_average": {"flip_average": True},
+    "refine": {"refine": True},
+}
 COVERAGES = (0.8, 0.9, 0.95)
 PROBES = 20
 
