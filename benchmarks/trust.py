@@ -308,7 +308,9 @@ def plate(output, model, judged, pets, held_out):
         answers += model.localize(held_out[kind][:2])
     figure = kl.plot_localizations(shown, answers, columns=6)
     for axis, answer in zip(figure.axes, answers):
-        words = [f"presence {answer.presence:.2f}"]
+        words = []
+        if answer.presence is not None:
+            words.append(f"presence {answer.presence:.2f}")
         if answer.outer_box is not None:
             x0, y0, x1, y1 = answer.outer_box
             style = {"fill": False, "edgecolor": "white", "linestyle": ":"}

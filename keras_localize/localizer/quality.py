@@ -8,6 +8,11 @@ from keras import ops
 from keras_localize.localizer.detached_head import DetachedHead
 from keras_localize.types import Tensor
 
+# Share that the last batches keep in the median of the spread.
+MOMENTUM = 0.9
+# Where the median begins: about what trained networks have.
+TYPICAL_SPREAD = 0.1
+
 
 @keras.saving.register_keras_serializable(package="keras_localize")
 class QualityHead(DetachedHead):
@@ -18,6 +23,11 @@ class QualityHead(DetachedHead):
     relative to the size of the box. (`LocalizationHead` of kind `"spatial"` computes
     the spread; other heads have none.) The inputs receive no gradient, so that the
     other heads learn the same with and without this one.
+
+    On new images the spread alone tells good boxes from bad ones better than what is
+    learned on training images, whose boxes are all good. So outside of training the
+    odds of the learned quality are divided by the spread: by the root mean square of
+    the relative spreads of the four sides, over the median of it in training.
 
     A branch that predicts the IoU of the predicted box was introduced by IoU-Net
     (arXiv 1807.11590).
@@ -43,6 +53,16 @@ class QualityHead(DetachedHead):
         self, pooled_shape: Any, box_shape: Any, spread_shape: Any = None
     ) -> None:
         self.build_layers(pooled_shape[1], 4 if spread_shape is None else 8)
+        self.typical_spread: Any = None
+        if spread_shape is not None:
+            self.typical_spread = self.add_weight(
+                shape=(),
+                initializer=keras.initializers.Constant(TYPICAL_SPREAD),
+                dtype="float32",
+                trainable=False,
+                name="typical_spread",
+                aggregation="mean",
+            )
 
     def call(
         self,
@@ -52,12 +72,19 @@ class QualityHead(DetachedHead):
         training: bool | None = None,
     ) -> Tensor:
         box = ops.stop_gradient(box)
-        others = [box]
-        if spread is not None:
-            sides = ops.maximum(box[:, 2:] - box[:, :2], 0.01)
-            relative = ops.stop_gradient(spread) / ops.concatenate([sides, sides], -1)
-            others.append(4.0 * relative)  # scaled to the order of 1, as the others
-        return self.probability(pooled, others, training)
+        if spread is None:
+            return self.probability(pooled, [box], training)
+        sides = ops.maximum(box[:, 2:] - box[:, :2], 0.01)
+        relative = ops.stop_gradient(spread) / ops.concatenate([sides, sides], -1)
+        # scaled to the order of 1, as the others
+        learned = self.probability(pooled, [box, 4.0 * relative], training)
+        overall = ops.sqrt(ops.mean(ops.square(relative), axis=-1, keepdims=True))
+        typical = self.typical_spread
+        if training:
+            median = ops.median(overall)
+            typical.assign(MOMENTUM * typical + (1.0 - MOMENTUM) * median)
+            return learned
+        return learned / (learned + (1.0 - learned) * overall / typical)
 
     def compute_output_spec(
         self, pooled: Any, box: Any, spread: Any = None, training: bool | None = None

@@ -9,6 +9,7 @@ from tiny_backbone import tiny_backbone
 from keras_localize import Localization, build_localizer
 from keras_localize.boxes import iou, to_square
 from keras_localize.datasets import make_synthetic
+from keras_localize.localizer.quality import QualityHead
 
 NAMES = {
     "box_iou",
@@ -288,6 +289,37 @@ def test_quality_learns_the_iou(backbone, batch):
     quality = outputs["quality"][2:, 0]  # dropout keeps it from learning by heart
     assert np.corrcoef(quality, truth[2:])[0, 1] > 0.8
     assert np.mean(quality) == pytest.approx(np.mean(truth[2:]), abs=0.06)
+
+
+def test_the_spread_divides_the_odds_of_the_learned_quality(rng):
+    """The one that is typical of the training leaves them as they are."""
+    head = QualityHead(dropout=0.0)
+    pooled = rng.random((3, 8)).astype("float32")
+    box = np.array([[0.2, 0.2, 0.6, 0.4]] * 3, "float32")
+    shares = np.array([0.1, 0.05, 0.3])[:, None]
+    spread = (shares * [0.4, 0.2, 0.4, 0.2]).astype("float32")
+
+    def odds(training):
+        quality = head(pooled, box, spread, training=training)
+        quality = keras.ops.convert_to_numpy(quality)
+        return quality / (1 - quality)
+
+    expected = odds(True) * 0.1 / shares
+    np.testing.assert_allclose(odds(False), expected, rtol=1e-4)
+    spread *= 2  # now the median is 0.2
+    for _ in range(60):
+        learned = odds(True)
+    np.testing.assert_allclose(odds(False), learned * 0.1 / shares, rtol=0.01)
+
+
+def test_without_a_spread_the_quality_is_the_learned_one(rng):
+    head = QualityHead(dropout=0.0)
+    pooled, box = rng.random((3, 8)).astype("float32"), np.full((3, 4), 0.5, "float32")
+    learned, found = (
+        keras.ops.convert_to_numpy(head(pooled, box, training=training))
+        for training in (True, False)
+    )
+    np.testing.assert_array_equal(learned, found)
 
 
 # --- localize ---
