@@ -105,15 +105,14 @@ class Localizes:
             batch_size: how many images are predicted at a time.
             flip_average: whether to predict for the horizontal flip of each image
                 too and to average (test-time augmentation): slightly better boxes
-                for twice the time. The quality is lower where the two boxes disagree,
-                and then follows the IoU much better.
+                for twice the time.
             refine: crop-and-refine inference: predict again on a square crop of 1.6
                 times the predicted box, at the image's own resolution. The box and
-                its quality are those of the crop (the quality is lower where the first
-                box disagrees), the label's probabilities the mean of both. It helps
-                where objects are small in their images and where the model was trained
-                on views of several sizes (`RandomSquareView`); it costs a second
-                prediction and a second decoding.
+                its quality are those of the crop, the label's probabilities the mean
+                of both. It helps where objects are small in their images and where
+                the model was trained on views of several sizes
+                (`RandomSquareView`); it costs a second prediction and a second
+                decoding.
             on_error: for an image that cannot be read: `"raise"` an error, or
                 `"skip"` it: `None` stands in its place, and one warning counts and
                 names such images.
@@ -291,9 +290,9 @@ class _Pipeline:
             windows = windows_around(boxes, image_sizes.astype("float64"), size)
             crops, errors = map(list, zip(*pool.map(self._crop, batch, windows)))
             refined = self._predict(crops)
-            moved = out_of_windows(refined["box"], windows).astype("float32")
-            first, boxes = boxes, to_numpy(clip(moved, "xyxy", image_sizes))
-            outputs = join_refined(outputs, refined, first, boxes)
+            boxes = out_of_windows(refined["box"], windows).astype("float32")
+            boxes = to_numpy(clip(boxes, "xyxy", image_sizes))
+            outputs = join_refined(outputs, refined)
         answers = to_localizations(
             outputs,
             boxes,

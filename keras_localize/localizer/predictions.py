@@ -12,16 +12,11 @@ import numpy as np
 from keras import ops
 
 from keras_localize.arrays import to_numpy
-from keras_localize.boxes import clip, flip, from_square, iou
+from keras_localize.boxes import clip, flip, from_square
 from keras_localize.localizer.calibration import Calibration
 from keras_localize.localizer.class_names import count_classes
 from keras_localize.localizer.localization import Localization
 from keras_localize.types import ArrayLike, ImageSize, Tensor
-
-# Power of the IoU of two predictions for one image, by which the quality is lowered.
-# docs/benchmarks.md has what was tried.
-FLIP_POWER = 1 / 4
-REFINE_POWER = 1 / 16
 
 
 def decode_predictions(
@@ -95,56 +90,25 @@ def to_original(boxes: Tensor, image_sizes: ImageSize, image_size: int) -> Tenso
 def average_flipped(
     outputs: Mapping[str, Tensor], flipped: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The mean of the outputs for images and for their horizontal flips.
-
-    The quality is lower where the two boxes disagree.
-    """
+    """The mean of the outputs for images and for their horizontal flips."""
     flipped = {**flipped, "box": flip(flipped["box"])}
-    joined = {key: ops.add(outputs[key], flipped[key]) / 2 for key in outputs}
-    if "quality" in joined:
-        agreement = iou(outputs["box"], flipped["box"])
-        joined["quality"] = _lowered(joined["quality"], agreement, FLIP_POWER)
-    return joined
+    return {key: ops.add(outputs[key], flipped[key]) / 2 for key in outputs}
 
 
 def join_refined(
-    first: Mapping[str, Tensor],
-    refined: Mapping[str, Tensor],
-    first_boxes: Tensor,
-    boxes: Tensor,
+    first: Mapping[str, Tensor], refined: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """One answer from the whole image and from the crop around its box.
 
-    The box and its quality are those of the crop; the quality is lower where the first
-    box disagrees. The label's probabilities are the mean of both; whether there is an
-    object is seen on the whole image.
-
-    Args:
-        first: outputs of the whole images.
-        refined: outputs of the crops.
-        first_boxes: the boxes (N, 4) of `first`, in pixels of the images.
-        boxes: the boxes of `refined`, likewise.
+    The box and its quality are those of the crop. The label's probabilities are the
+    mean of both; whether there is an object is seen on the whole image.
     """
     joined = {**first, **refined}
-    if "quality" in refined:
-        agreement = iou(first_boxes, boxes, "xyxy")
-        joined["quality"] = _lowered(refined["quality"], agreement, REFINE_POWER)
     if "label" in first:
         joined["label"] = ops.add(first["label"], refined["label"]) / 2
     if "presence" in first:
         joined["presence"] = first["presence"]
     return joined
-
-
-def _lowered(quality: Tensor, agreement: Tensor, power: float) -> Tensor:
-    """Quality (N, 1) by how much two boxes for one image agree, their IoU (N,).
-
-    The head has learned the quality on the images that the boxes were trained on.
-    Whether two predictions agree tells something of the image at hand.
-    """
-    # NaN, from a box that is not finite, counts as no agreement.
-    agreement = ops.where(agreement >= 0, agreement, 0.0)
-    return quality * ops.power(agreement, power)[:, None]
 
 
 def calibrated(

@@ -123,9 +123,8 @@ class ImageModel(ServingModel):
             sides = ops.cast(image_size, "float32")
             window = windows_around(box, sides, size, ops)
             refined = predict(self.localizer, crop(image, window[0], size)[None])
-            first = box
             box = clip(out_of_windows(refined["box"], window, ops), "xyxy", image_size)
-            outputs = join_refined(outputs, refined, first, box)
+            outputs = join_refined(outputs, refined)
         return _first(self.to_answer(outputs, box, image_size))
 
 
