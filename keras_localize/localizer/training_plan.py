@@ -157,7 +157,7 @@ def source_side(size: int, longest_sides: ArrayLike) -> int:
         size: side of the views in pixels.
         longest_sides: (images,) the longer side of each image in pixels.
     """
-    return _between(size, min(SOURCE * size, float(np.median(longest_sides))), 10**9)
+    return max(size, round(min(SOURCE * size, float(np.median(longest_sides)))))
 
 
 def _between(least: int, value: float, most: int) -> int:

@@ -89,7 +89,7 @@ def test_quality_becomes_the_mean_iou(localizer, held_out):
         iou(truth_of(held_out), column(answers, "box").astype("float32"), "xyxy")
     )
     assert quality.mean() == pytest.approx(overlap.mean(), abs=0.01)
-    assert abs(before.mean() - overlap.mean()) > 0.1
+    assert abs(before.mean() - overlap.mean()) > 0.05
     # The map increases: the order stays.
     assert (np.diff(quality[np.argsort(before)]) >= -1e-6).all()
 
