@@ -81,6 +81,7 @@ def test_outer_boxes_by_the_formula(coverage, localizer, held_out):
 
 
 def test_quality_becomes_the_mean_iou(localizer, held_out):
+    localizer.get_layer("quality").out.bias.assign([3.0])  # it is too sure
     before = column(localizer.localize(held_out), "quality")
     localizer.calibrate(held_out)
     answers = localizer.localize(held_out)
@@ -89,7 +90,7 @@ def test_quality_becomes_the_mean_iou(localizer, held_out):
         iou(truth_of(held_out), column(answers, "box").astype("float32"), "xyxy")
     )
     assert quality.mean() == pytest.approx(overlap.mean(), abs=0.01)
-    assert abs(before.mean() - overlap.mean()) > 0.05
+    assert before.mean() - overlap.mean() > 0.2
     # The map increases: the order stays.
     assert (np.diff(quality[np.argsort(before)]) >= -1e-6).all()
 
