@@ -238,8 +238,7 @@ class _Training:
         )
         features, heads = localizer.split()
         cache = functools.partial(cache_features, features, verbose=self.verbose)
-        views = self.views()
-        cached = cache(views, views=plan.views, path=self.part("features"))
+        cached = cache(self.views(), views=plan.views, path=self.part("features"))
         validation: Cached | None = None
         if self.validation is not None:
             squares = self.validation_squares
@@ -285,9 +284,8 @@ class _Training:
 
     def fit_squares(self, phase: str, epochs: int, part: str) -> History:
         """Trains the localizer itself, on random views."""
-        squares = self.views(shuffle=True)
-        validation = self.validation_squares
-        return self.fit(phase, self.localizer, squares, epochs, validation, part)
+        views, validation = self.views(shuffle=True), self.validation_squares
+        return self.fit(phase, self.localizer, views, epochs, validation, part)
 
     def fit(
         self,
@@ -339,12 +337,8 @@ class _Training:
 
     def views(self, **options: Any) -> Any:
         """Each image flipped, zoomed, stretched and shifted, or cropped to its box."""
-        view = RandomSquareView(
-            self.localizer.image_size,
-            box_crop=BOX_CROP,
-            bounding_box_format="rel_xyxy",
-        )
-        side = self.plan.source_size
+        size, side = self.localizer.image_size, self.plan.source_size
+        view = RandomSquareView(size, box_crop=BOX_CROP, bounding_box_format="rel_xyxy")
         return self.batches(self.train, augment=view, source_size=side, **options)
 
     def batches(

@@ -157,7 +157,8 @@ def source_side(size: int, longest_sides: ArrayLike) -> int:
         size: side of the views in pixels.
         longest_sides: (images,) the longer side of each image in pixels.
     """
-    return max(size, round(min(SOURCE * size, float(np.median(longest_sides)))))
+    usual = float(np.median(np.asarray(longest_sides)))
+    return max(size, round(min(SOURCE * size, usual)))
 
 
 def _between(least: int, value: float, most: int) -> int:
