@@ -1,5 +1,6 @@
 """The head that predicts the IoU of the predicted box."""
 
+import math
 from typing import Any
 
 import keras
@@ -8,9 +9,9 @@ from keras import ops
 from keras_localize.localizer.detached_head import DetachedHead
 from keras_localize.types import Tensor
 
-# Share that the last batches keep in the median of the spread.
+# Share that the batches before keep in the mean of the spread.
 MOMENTUM = 0.9
-# Where the median begins: about what trained networks have.
+# Where the mean begins: about what trained networks have.
 TYPICAL_SPREAD = 0.1
 
 
@@ -27,7 +28,7 @@ class QualityHead(DetachedHead):
     On new images the spread alone tells good boxes from bad ones better than what is
     learned on training images, whose boxes are all good. So outside of training the
     odds of the learned quality are divided by the spread: by the root mean square of
-    the relative spreads of the four sides, over the median of it in training.
+    the relative spreads of the four sides, over the geometric mean of it in training.
 
     A branch that predicts the IoU of the predicted box was introduced by IoU-Net
     (arXiv 1807.11590).
@@ -53,14 +54,14 @@ class QualityHead(DetachedHead):
         self, pooled_shape: Any, box_shape: Any, spread_shape: Any = None
     ) -> None:
         self.build_layers(pooled_shape[1], 4 if spread_shape is None else 8)
-        self.typical_spread: Any = None
+        self.log_spread: Any = None
         if spread_shape is not None:
-            self.typical_spread = self.add_weight(
+            self.log_spread = self.add_weight(
                 shape=(),
-                initializer=keras.initializers.Constant(TYPICAL_SPREAD),
+                initializer=keras.initializers.Constant(math.log(TYPICAL_SPREAD)),
                 dtype="float32",
                 trainable=False,
-                name="typical_spread",
+                name="log_spread",
                 aggregation="mean",
             )
 
@@ -78,13 +79,14 @@ class QualityHead(DetachedHead):
         relative = ops.stop_gradient(spread) / ops.concatenate([sides, sides], -1)
         # scaled to the order of 1, as the others
         learned = self.probability(pooled, [box, 4.0 * relative], training)
-        overall = ops.sqrt(ops.mean(ops.square(relative), axis=-1, keepdims=True))
-        typical = self.typical_spread
+        squares = ops.mean(ops.square(relative), axis=-1, keepdims=True)
+        overall = ops.log(ops.maximum(squares, 1e-12)) / 2
+        typical = self.log_spread
         if training:
-            median = ops.median(overall)
-            typical.assign(MOMENTUM * typical + (1.0 - MOMENTUM) * median)
+            # A mean of means: the same on any number of devices.
+            typical.assign(MOMENTUM * typical + (1.0 - MOMENTUM) * ops.mean(overall))
             return learned
-        return learned / (learned + (1.0 - learned) * overall / typical)
+        return learned / (learned + (1.0 - learned) * ops.exp(overall - typical))
 
     def compute_output_spec(
         self, pooled: Any, box: Any, spread: Any = None, training: bool | None = None

@@ -296,7 +296,7 @@ def test_the_spread_divides_the_odds_of_the_learned_quality(rng):
     head = QualityHead(dropout=0.0)
     pooled = rng.random((3, 8)).astype("float32")
     box = np.array([[0.2, 0.2, 0.6, 0.4]] * 3, "float32")
-    shares = np.array([0.1, 0.05, 0.3])[:, None]
+    shares = np.array([0.1, 0.05, 0.2])[:, None]  # 0.1 in the geometric mean
     spread = (shares * [0.4, 0.2, 0.4, 0.2]).astype("float32")
 
     def odds(training):
@@ -306,7 +306,7 @@ def test_the_spread_divides_the_odds_of_the_learned_quality(rng):
 
     expected = odds(True) * 0.1 / shares
     np.testing.assert_allclose(odds(False), expected, rtol=1e-4)
-    spread *= 2  # now the median is 0.2
+    spread *= 2  # now the mean is 0.2
     for _ in range(60):
         learned = odds(True)
     np.testing.assert_allclose(odds(False), learned * 0.1 / shares, rtol=0.01)
