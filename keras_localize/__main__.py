@@ -60,10 +60,12 @@ def _evaluate(args: argparse.Namespace) -> None:
     print(report)
     if args.output is not None:
         report.save_json(args.output)
+        _say_written(args.output)
 
 
 def _report(args: argparse.Namespace) -> None:
     _report_on(args).save_html(args.path, **_chosen(args, "history", "title", "images"))
+    _say_written(args.path)
 
 
 def _report_on(args: argparse.Namespace) -> kl.LocalizationReport:
@@ -83,15 +85,21 @@ def _localize(args: argparse.Namespace) -> None:
     images, answers = map(list, zip(*found))
     if args.format != "json":
         getattr(kl, f"write_{args.format}")(args.output, answers, images)
-        return
-    content = json.dumps(list(map(_as_json, images, answers)), indent=1)
-    with replacing(args.output) as unfinished:
-        unfinished.write_text(content + "\n", encoding="utf-8")
+    else:
+        content = json.dumps(list(map(_as_json, images, answers)), indent=1)
+        with replacing(args.output) as unfinished:
+            unfinished.write_text(content + "\n", encoding="utf-8")
+    _say_written(args.output)
 
 
 def _export(args: argparse.Namespace) -> None:
     options = _chosen(args, "format", "image", "precision", "refine", "batched")
     kl.export_localizer(_load(args.localizer), args.path, **options)
+    _say_written(args.path)
+
+
+def _say_written(path: str) -> None:
+    print(f"wrote {path}")
 
 
 def _load(path: str) -> kl.Localizer:

@@ -19,13 +19,14 @@ SCRIPTS = sorted(
 MAX_LINES = 400
 
 # A part of the package, and the parts that it may import. Any part may import itself.
-GROUND = {"types", "arrays", "checks", "files", "version", "boxes", "markup"}
+GROUND = {"types", "arrays", "checks", "files", "version", "boxes", "markup", "warn"}
 DATA = {"images", "datasets"}
 MODEL = {"layers", "losses", "metrics", "localizer"}
 MAY_IMPORT = {
     "types": set(),
     "arrays": set(),
     "version": set(),
+    "warn": set(),
     "checks": {"types"},
     "files": {"types"},
     "markup": set(),

@@ -52,7 +52,8 @@ def test_evaluate(run, folder):
     words = ("evaluate", "localizer.keras", "--dataset", "data.json", "--worst", "2")
     status, output, _ = run(*words, "--refine", "--output", "report.json")
     report = expected(folder, refine=True, worst=2)
-    assert status == 0 and output.strip().endswith(str(report).strip())
+    assert status == 0
+    assert output.strip().endswith(f"{report}\nwrote report.json".strip())
     written = json.loads((folder / "report.json").read_text())
     assert written["mean_iou"] == pytest.approx(report.mean_iou)
     assert len(written["worst"]) == 2
@@ -61,10 +62,11 @@ def test_evaluate(run, folder):
 def test_report(run, folder):
     (folder / "history.csv").write_text("epoch,loss\n0,3.0\n1,2.0\n")
     words = ("report", "localizer.keras", "page.html", "--dataset", "data.json")
-    status, _, errors = run(
+    status, output, errors = run(
         *words, "--history", "history.csv", "--title", "T&T", "--images", "2"
     )
     assert (status, errors) == (0, "")
+    assert output.splitlines()[-1] == "wrote page.html"
     text = (folder / "page.html").read_text("utf-8")
     assert "<title>T&amp;T</title>" in text and "<h2>Curves</h2>" in text
     assert text.count('data-box="true"') == 2 * text.count('class="gallery"')
@@ -77,7 +79,8 @@ def test_localize_to_json_and_to_lines(run, folder):
     lines = [json.loads(line) for line in output.splitlines() if line[:1] == "{"]
     one = str(folder / "images" / "synthetic_0_000000.png")
     words = ("localize", "localizer.keras", one, "images", "--output", "found.json")
-    assert run(*words, "--format", "json")[0] == 0
+    status, output, _ = run(*words, "--format", "json")
+    assert status == 0 and output.splitlines()[-1] == "wrote found.json"
     found = json.loads((folder / "found.json").read_text())
     answers = [row.answer for row in expected(folder).per_image]
     assert len(lines) == 6 and len(found) == 7
@@ -116,7 +119,8 @@ def test_localize_skips_what_cannot_be_read(run, folder):
 )
 def test_export(run, folder):
     words = ("export", "localizer.keras", "served", "--image", "square")
-    assert run(*words)[0] == 0
+    status, output, _ = run(*words)
+    assert status == 0 and output.splitlines()[-1] == "wrote served"
     assert (folder / "served" / "saved_model.pb").is_file()
 
 

@@ -1,13 +1,13 @@
 """Images without an object, cut out of images that hold one."""
 
 import math
-import warnings
 
 import numpy as np
 
 from keras_localize.checks import check_number, check_seed
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.types import Region
+from keras_localize.warn import warn
 
 # Between object and crop, in sides of the object: annotated boxes are not exact.
 _GAP = 0.05
@@ -81,11 +81,9 @@ def with_hard_negatives(
             "images without an object instead"
         )
     if len(made) < wanted:
-        warnings.warn(
+        warn(
             f"Only {len(made)} of {wanted} negatives could be made: the other images "
             "leave no room for a square beside the object.",
-            UserWarning,
-            stacklevel=2,
         )
     images, squares, names = zip(*made)
     sides = [x1 - x0 for x0, _, x1, _ in squares]

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import warnings
 from collections.abc import Iterator
 from os import PathLike
 from typing import IO, Any
@@ -21,6 +20,7 @@ from keras_localize.images.orientation import (
 )
 from keras_localize.images.pixels import to_rgb
 from keras_localize.types import ImageSource, Region
+from keras_localize.warn import warn
 
 
 @contextlib.contextmanager
@@ -41,13 +41,12 @@ def opened(source: ImageSource) -> Iterator[Image.Image]:
         ImageError: for every error while the source is opened, or within the block.
     """
     if _has_outdated_orientation(source):
-        warnings.warn(
+        warn(
             "A PIL image that was made from another one carries an EXIF orientation. "
             "It is taken as it is and not turned, because its pixels may be upright "
             "already. If they are not, apply `PIL.ImageOps.exif_transpose` to the "
             "image as opened, or give its path. If they are, "
             "`del image.getexif()[274]` ends this warning.",
-            stacklevel=4,  # the caller of load, letterbox, ...
         )
     with _named_errors(source), contextlib.closing(_open(source)) as image:
         _check_size(image, source)

@@ -1,6 +1,5 @@
 """The factory: from a backbone to a localizer."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,6 +11,7 @@ from keras_localize.localizer.features import extract_features, set_trainable
 from keras_localize.localizer.localizer import Localizer
 from keras_localize.localizer.preprocessing import preprocessing_for
 from keras_localize.types import Tensor
+from keras_localize.warn import warn
 
 
 def build_localizer(
@@ -91,12 +91,10 @@ def build_localizer(
             )
         preprocessing, known = preprocessing_for(backbone)
         if not known:
-            warnings.warn(
+            warn(
                 f"The scaling that {backbone.name!r} needs is not known, so it "
                 "receives pixels in [0, 255]. Pass `preprocessing=` a layer that "
                 "scales them, or `preprocessing=None` if this is right.",
-                UserWarning,
-                stacklevel=2,
             )
     # Layers that the user froze in a trainable backbone stay frozen.
     if not (trainable_backbone and extractor.trainable_variables):

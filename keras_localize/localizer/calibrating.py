@@ -1,7 +1,6 @@
 """`Localizer.calibrate`, and which calibration an answer gets."""
 
 import dataclasses
-import warnings
 from typing import Any, TypeAlias, Unpack
 
 from keras_localize.datasets import LocalizationDataset
@@ -13,6 +12,7 @@ from keras_localize.localizer.calibration import (
     digest_of,
 )
 from keras_localize.localizer.inference import LocalizeOptions, Localizes
+from keras_localize.warn import warn
 
 # By (flip_average, refine).
 Calibrations: TypeAlias = dict[tuple[bool, bool], Calibration]
@@ -125,11 +125,9 @@ class Calibrates(Localizes):
             problem = "has other weights than when it was calibrated"
         if problem is None:
             return calibration
-        warnings.warn(
+        warn(
             f"The localizer {problem}: there is no `outer_box`, and `quality` is "
             "uncalibrated. Call `calibrate` with the same options.",
-            UserWarning,
-            stacklevel=3,
         )
         return None
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -24,6 +23,7 @@ from keras_localize.localizer.conformal import (
 )
 from keras_localize.localizer.localization import Localization
 from keras_localize.types import ArrayLike, ImageSize, Tensor
+from keras_localize.warn import warn
 
 # Of a class with fewer images beyond its margin the coverage would vary too much.
 _LEAST_BEYOND = 10
@@ -248,12 +248,10 @@ def calibrate_localizations(
                 class_margins[int(class_id)] = _margin(own, coverage)
     margin = _margin(errors, coverage)
     if math.isinf(margin):
-        warnings.warn(
+        warn(
             f"The outer box is the whole image: a coverage of {coverage} needs at "
             f"least {least_images(coverage)} images with a box, and there are "
             f"{len(answers)}.",
-            UserWarning,
-            stacklevel=2,
         )
     return Calibration(coverage, len(answers), margin, class_margins, knots)
 

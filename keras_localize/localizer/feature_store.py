@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from keras_localize.files import locked, naming, replacing
+from keras_localize.warn import warn
 
 # Feature maps, targets and weights of some images, by names that tell them apart.
 Rows: TypeAlias = dict[str, np.ndarray]
@@ -206,11 +206,9 @@ class FolderStore:
             except (ValueError, KeyError, TypeError):
                 whole = False
             if not whole:
-                warnings.warn(
+                warn(
                     f"{self.path} is damaged: its batches from number {self.batches} "
                     "on are computed again",
-                    UserWarning,
-                    stacklevel=2,
                 )
                 return
             start = block["rows"]

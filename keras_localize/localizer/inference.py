@@ -8,7 +8,6 @@ in `_Pipeline`: all in this file. Whoever passes options on takes them by
 import contextlib
 import itertools
 import threading
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -40,6 +39,7 @@ from keras_localize.localizer.predictions import (
 from keras_localize.localizer.refinement import out_of_windows, windows_around
 from keras_localize.localizer.sources import Images, each_source
 from keras_localize.localizer.verbosity import Verbose, check_verbose, resolve_verbose
+from keras_localize.warn import warn
 
 # Decoding is done by C code that leaves Python's lock; more threads than this bring
 # little, because the prediction uses the cores too.
@@ -253,10 +253,8 @@ class _Pipeline:
                 progress.add(len(batch))
         if skipped:
             shown = "; ".join(skipped[:_NAMED]) + ("; ..." if skipped[_NAMED:] else "")
-            warnings.warn(
+            warn(
                 f"{len(skipped)} images could not be read and were skipped: {shown}",
-                UserWarning,
-                stacklevel=3,
             )
 
     def _read(self, source: Any) -> _Read:

@@ -1,12 +1,12 @@
 """Arrays of images in another range than the model takes."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from keras_localize.arrays import to_numpy
 from keras_localize.images.arrays import range_advice
+from keras_localize.warn import warn
 
 # Images that are looked at: enough that not all of them are black.
 _COUNT = 32
@@ -26,9 +26,7 @@ def warn_of_range(images: Any) -> None:
     low, high = float(some.min()), float(some.max())
     advice = range_advice(low, high, is_float) if np.isfinite(some).all() else None
     if advice is not None:
-        warnings.warn(
+        warn(
             "A localizer takes images in [0, 255], and so `localize` gives them to it; "
             f"{advice}. Received: `x` with values in [{low:g}, {high:g}]",
-            UserWarning,
-            stacklevel=4,  # the caller of fit or evaluate
         )

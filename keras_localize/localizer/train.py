@@ -164,7 +164,6 @@ def train_localizer(
         train = with_hard_negatives(train)
     plan = plan_training(
         localizer,
-        images=len(train),
         objects=int((train.presence > 0).sum()),
         longest_sides=train.image_sizes.max(axis=1),
         views=views,

@@ -175,18 +175,18 @@ class LocalizationModel(keras.Model):
         0 trains the presence alone.
         """
         y, sample_weight = self._matched(y, sample_weight)
-        if "quality" in y_pred:
-            truth = iou(y["box"], ops.stop_gradient(y_pred["box"]))
-            y = {**y, "quality": truth[:, None]}
-            if sample_weight is not None:
-                sample_weight = {**sample_weight, "quality": sample_weight["box"]}
+        y, sample_weight = _with_quality(y, sample_weight, y_pred)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def compute_metrics(
         self, x: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """The compiled metrics of the outputs that have targets."""
+        """The compiled metrics of the outputs that have targets.
+
+        The target of the quality is that of its loss.
+        """
         y, sample_weight = self._matched(y, sample_weight)
+        y, sample_weight = _with_quality(y, sample_weight, y_pred)
         y_pred = {name: y_pred[name] for name in y}
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
@@ -253,6 +253,17 @@ class LocalizerHeads(LocalizationModel):
 
     A functional model: `LocalizerHeads(inputs, outputs)`.
     """
+
+
+def _with_quality(y: Any, sample_weight: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Targets and weights, with those of the quality where the model predicts one."""
+    if "quality" not in y_pred:
+        return y, sample_weight
+    truth = iou(y["box"], ops.stop_gradient(y_pred["box"]))
+    y = {**y, "quality": truth[:, None]}
+    if sample_weight is not None:
+        sample_weight = {**sample_weight, "quality": sample_weight["box"]}
+    return y, sample_weight
 
 
 def _check_outputs(given: Any, outputs: dict[str, Tensor], argument: str) -> None:

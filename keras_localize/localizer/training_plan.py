@@ -91,7 +91,6 @@ class TrainingPlan:
 
 def plan_training(
     localizer: Localizer,
-    images: int,
     *,
     objects: int,
     longest_sides: ArrayLike,
@@ -104,15 +103,15 @@ def plan_training(
 
     Args:
         localizer: what will be trained.
-        images: number of training images.
-        objects: number of those that hold an object. They alone train box and label,
-            so that epochs and views are chosen for them.
-        longest_sides: (images,) the longer side of each image in pixels.
+        objects: number of training images that hold an object. They alone train box
+            and label, so that epochs and views are chosen for them.
+        longest_sides: (images,) the longer side of each training image in pixels.
         views, head_epochs, fine_tune_epochs, batch_size: of `train_localizer`.
 
     Raises:
         ValueError: for arguments that are not positive, or no images.
     """
+    images = np.size(longest_sides)
     if images == 0:
         raise ValueError("`train` must hold images. Received: none")
     objects = objects or images

@@ -106,8 +106,9 @@ def test_images_with_several_objects_give_none():
     noted = LocalizationDataset(
         data.images, data.boxes, data.labels, data.class_names, handled=listed
     )
-    with pytest.warns(UserWarning, match="Only . of 4 negatives"):
+    with pytest.warns(UserWarning, match="Only . of 4 negatives") as caught:
         both = with_hard_negatives(noted, share=1.0)
+    assert caught[0].filename == __file__
     assert f"{data.names[1]} beside" not in both.names
 
 

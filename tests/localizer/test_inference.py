@@ -180,6 +180,7 @@ def test_skip_loses_nothing_else(localizer, broken, batch_size, refine):
         found = localizer.localize(given, batch_size, on_error="skip", refine=refine)
     (message,) = messages(caught)
     assert all(name in message for name in names)
+    assert __file__ in {one.filename for one in caught}
     assert [i for i, one in enumerate(found) if one is None] == bad
     expected = localizer.localize(good, refine=refine)
     assert_same([one for one in found if one is not None], expected)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from tiny_backbone import tiny_backbone
 
-from keras_localize import build_localizer, make_synthetic
+from keras_localize import IoUMetric, build_localizer, make_synthetic
+from keras_localize.boxes import iou
 from keras_localize.localizer.label_loss import LabelCrossentropy
 from keras_localize.localizer.targets import check_targets
 
@@ -299,10 +300,28 @@ def test_what_an_image_without_an_object_holds_does_not_count(batch):
     assert all(np.isfinite(weight).all() for weight in localizer.get_weights())
 
 
+def test_a_metric_of_the_quality(batch):
+    """The quality against the IoU of the predicted boxes; an image without a box
+    does not count."""
+    x, y, _ = batch
+    localizer = build_localizer(tiny_backbone(), 3, quality=True)
+    localizer.compile(weighted_metrics={"quality": ["mae"], "box": [IoUMetric()]})
+    weight = {"label": np.ones(8), "box": np.array([1.0, 0, 1, 1, 0, 1, 1, 1])}
+    found = localizer.predict(x, verbose=0)
+    error = np.abs(iou(y["box"], found["box"]) - found["quality"][:, 0])
+    values = localizer.evaluate(
+        x, y, verbose=0, sample_weight=weight, return_dict=True
+    )
+    expected = np.average(error, weights=weight["box"])
+    assert values["quality_mae"] == pytest.approx(expected, abs=1e-5)
+    localizer.train_on_batch(x, y, weight)
+
+
 @pytest.mark.parametrize("scale, offset", [(255, 0), (127.5, -1), (0.1, 0)])
 def test_images_in_another_range_are_warned_of(scale, offset, localizer, batch):
     x, y, _ = batch
-    with pytest.warns(UserWarning, match=r"images in \[0, 255\]"):
+    with pytest.warns(UserWarning, match=r"images in \[0, 255\]") as caught:
         localizer.evaluate(x / scale + offset, y, verbose=0)
+    assert __file__ in {one.filename for one in caught}
     for good in (x, x.astype("uint8"), np.zeros_like(x)):
         localizer.evaluate(good, y, verbose=0)

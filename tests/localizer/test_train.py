@@ -162,8 +162,8 @@ def test_averages():
 def plan(images, trainable=False, **options):
     localizer = build_localizer(tiny_backbone(), 2, trainable_backbone=trainable)
     given = {"views": None, "head_epochs": None, "fine_tune_epochs": 0}
-    given |= {"objects": images, "longest_sides": [100]}
-    return plan_training(localizer, images, **{**given, "batch_size": 32, **options})
+    given |= {"objects": images, "longest_sides": np.full(images, 100)}
+    return plan_training(localizer, **{**given, "batch_size": 32, **options})
 
 
 @pytest.mark.parametrize(
@@ -208,11 +208,10 @@ def test_a_large_backbone_is_fine_tuned_with_care():
     )
     assert backbone.count_params() > 2e6
     given = {"objects": 1500, "views": None, "head_epochs": None, "batch_size": 32}
-    given |= {"longest_sides": [100]}
+    given |= {"longest_sides": np.full(1500, 100)}
     large = build_localizer(backbone, 2, preprocessing=None)
     short, long = (
-        plan_training(large, 1500, fine_tune_epochs=epochs, **given)
-        for epochs in (3, 25)
+        plan_training(large, fine_tune_epochs=epochs, **given) for epochs in (3, 25)
     )
     assert not short.batch_normalization and not long.batch_normalization
     assert short.backbone_factor < long.backbone_factor < 0.5
@@ -263,9 +262,9 @@ def test_bytes_of_the_features(size):
     features, _ = localizer.split()
     maps = features.predict(np.zeros((1, 32, 32, 3)), verbose=0)
     options = {"views": 4, "head_epochs": 1, "fine_tune_epochs": 0, "batch_size": 8}
-    options |= {"objects": 10, "longest_sides": [100]}
+    options |= {"objects": 10, "longest_sides": np.full(10, 100)}
     expected = sum(x.size for x in maps) * 2 * (2 * 4 * 10)
-    assert plan_training(localizer, 10, **options).feature_bytes == expected
+    assert plan_training(localizer, **options).feature_bytes == expected
 
 
 @on_tensorflow
