@@ -34,6 +34,7 @@ WAYS = {
     "batch norm trains": (True, 1e-3, 1.0, 1.0),
     "batch norm trains, rate 2e-3": (True, 2e-3, 1.0, 1.0),
     "batch norm trains, rate 2e-3, box twice": (True, 2e-3, 1.0, 2.0),
+    "batch norm trains, rate 4e-3, box twice": (True, 4e-3, 1.0, 2.0),
     "batch norm trains, backbone at 0.3": (True, 1e-3, 0.3, 1.0),
     "batch norm fixed": (False, 1e-3, 1.0, 1.0),
     "batch norm fixed, all at 0.3": (False, 3e-4, 1.0, 1.0),

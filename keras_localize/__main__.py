@@ -94,6 +94,8 @@ def _localize(args: argparse.Namespace) -> None:
 
 def _export(args: argparse.Namespace) -> None:
     options = _chosen(args, "format", "image", "precision", "refine", "batched")
+    if any(getattr(args, flag[2:]) is not None for flag in _READERS):
+        options["representative_dataset"] = _read(args)
     kl.export_localizer(_load(args.localizer), args.path, **options)
     _say_written(args.path)
 
@@ -115,7 +117,7 @@ def _load(path: str) -> kl.Localizer:
 
 
 def _read(args: argparse.Namespace) -> kl.LocalizationDataset:
-    # The parser takes exactly one of them.
+    # The parser takes one of them at most.
     (flag,) = (flag for flag in _READERS if getattr(args, flag[2:]) is not None)
     options = {} if flag == "--dataset" else _chosen(args, "without_box")
     return _READERS[flag][0](*getattr(args, flag[2:]), **options)
@@ -182,11 +184,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--precision", choices=get_args(Precision))
     export.add_argument("--refine", action="store_true")
     export.add_argument("--batched", action="store_true")
+    _add_dataset(export, required=False)
     return parser
 
 
-def _add_dataset(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_mutually_exclusive_group(required=True)
+def _add_dataset(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    group = parser.add_mutually_exclusive_group(required=required)
     for flag, (reader, places) in _READERS.items():
         name = reader.__qualname__
         options = {"nargs": len(places), "metavar": places, "default": None}

@@ -1,6 +1,8 @@
 """Warnings that name the user's line, however deep in the library they arise."""
 
 import contextlib
+import inspect
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -10,14 +12,16 @@ import keras
 # `fit` and `__call__` pass through Keras before they come to this package, and its
 # contexts through the standard library.
 _PASSED = (
-    str(Path(__file__).parent),
-    str(Path(keras.__file__).parent),
+    f"{Path(__file__).parent}{os.sep}",
+    f"{Path(inspect.getfile(keras)).parent}{os.sep}",
     contextlib.__file__,
 )
 
 
 def warn(message: str) -> None:
     """A `UserWarning` at the nearest line of the stack outside the package and Keras.
+
+    In a thread that the library started there is no line of the user's.
 
     Example:
 

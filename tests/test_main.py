@@ -124,6 +124,19 @@ def test_export(run, folder):
     assert (folder / "served" / "saved_model.pb").is_file()
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="each backend has its own formats"
+)
+def test_export_to_int8(run, folder):
+    pytest.importorskip("ai_edge_litert")
+    words = ("export", "localizer.keras", "small.tflite", "--format", "litert")
+    words = (*words, "--precision", "int8")
+    status, _, errors = run(*words)
+    assert status == 2 and "representative_dataset" in errors
+    assert run(*words, "--dataset", "data.json")[0] == 0
+    assert (folder / "small.tflite").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any, TypeAlias, Unpack
 
+import keras
+
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.localizer.calibration import (
@@ -22,6 +24,8 @@ class Calibrates(Localizes):
     """The methods of `Localizer` that make it say how far to trust its answers."""
 
     calibrations: Calibrations
+    backbone: keras.Model
+    num_classes: int | None
     head: Any
     quality: bool
 
@@ -132,10 +136,16 @@ class Calibrates(Localizes):
         return None
 
     def _digest(self) -> int:
-        # All layers would take long; whatever trains the model trains these.
+        # All weights would take long. The backbone's kernels are trained together, or
+        # from some layer on to the last; of the label a bias changes with the rest.
         model: Any = self
-        others = [model.get_layer("quality")] if self.quality else []
-        return digest_of([self.head, *others])
+        kernels = [x for x in self.backbone.weights if len(x.shape) > 1]
+        weights = [*self.head.weights, *kernels[:1], *kernels[-1:]]
+        if self.quality:
+            weights += model.get_layer("quality").weights
+        if self.num_classes is not None:
+            weights += model.get_layer("label").weights[-1:]
+        return digest_of(weights)
 
 
 def calibrations_config(calibrations: Calibrations) -> list[dict[str, Any]]:

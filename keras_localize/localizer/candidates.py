@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Share of the weights after fine-tuning in each average.
-SHARES = (0.3, 0.5, 0.7)
+SHARES = (0.3, 0.5, 0.7, 0.85)
 # What a choice looks at, of the values that `evaluate` returns.
 MEASURES = ("box_iou", "label_accuracy")
 
@@ -55,4 +55,5 @@ def best(candidates: Sequence[Candidate]) -> Candidate:
     """
     first = np.array(candidates[0].measures)
     allowed = [one for one in candidates if (np.array(one.measures) >= first).all()]
-    return max(allowed, key=lambda one: float(np.mean(one.measures)))
+    # None counts where the first has NaN.
+    return max(allowed or candidates[:1], key=lambda one: float(np.mean(one.measures)))

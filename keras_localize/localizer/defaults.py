@@ -53,8 +53,8 @@ def default_losses(
 def default_metrics(names: Collection[str], num_classes: int | None) -> dict[str, Any]:
     """The weighted metrics of each output."""
     # Keras prefixes the names with the output's only where several outputs have
-    # metrics.
-    prefix = "" if {"label", "presence"} & set(names) else "box_"
+    # targets.
+    prefix = "" if {"label", "presence", "quality"} & set(names) else "box_"
     metrics: dict[str, Any] = {
         "box": [
             IoUMetric(name=f"{prefix}iou"),

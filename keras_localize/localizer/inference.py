@@ -109,10 +109,10 @@ class Localizes:
             refine: crop-and-refine inference: predict again on a square crop of 1.6
                 times the predicted box, at the image's own resolution. The box and
                 its quality are those of the crop, the label's probabilities the mean
-                of both. It helps where objects are small in their images and where
-                the model was trained on views of several sizes
-                (`RandomSquareView`); it costs a second prediction and a second
-                decoding.
+                of both, in which the crop counts twice. It helps where objects are
+                small in their images and where the model was trained on views of
+                several sizes (`RandomSquareView`); it costs a second prediction and a
+                second decoding.
             on_error: for an image that cannot be read: `"raise"` an error, or
                 `"skip"` it: `None` stands in its place, and one warning counts and
                 names such images.

@@ -29,6 +29,7 @@ class QualityHead(DetachedHead):
     learned on training images, whose boxes are all good. So outside of training the
     odds of the learned quality are divided by the spread: by the root mean square of
     the relative spreads of the four sides, over the geometric mean of it in training.
+    (Of all images, those without an object too: for one model it is a constant.)
 
     A branch that predicts the IoU of the predicted box was introduced by IoU-Net
     (arXiv 1807.11590).
@@ -82,9 +83,10 @@ class QualityHead(DetachedHead):
         squares = ops.mean(ops.square(relative), axis=-1, keepdims=True)
         overall = ops.log(ops.maximum(squares, 1e-12)) / 2
         typical = self.log_spread
-        if training:
+        if training and self.trainable:
             # A mean of means: the same on any number of devices.
             typical.assign(MOMENTUM * typical + (1.0 - MOMENTUM) * ops.mean(overall))
+        if training:
             return learned
         return learned / (learned + (1.0 - learned) * ops.exp(overall - typical))
 

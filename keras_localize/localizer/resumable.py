@@ -43,7 +43,8 @@ def resumable_fit(
         options = {"callbacks": callbacks, **options}
         return model.fit(x, epochs=epochs, **options).history
     checkpoint = TrainingCheckpoint(folder)
-    if checkpoint.epochs < epochs and not checkpoint.finished:
+    if not checkpoint.finished:
+        # After the last epoch too: what callbacks do at the end is still to be done.
         model.fit(
             x,
             epochs=epochs,

@@ -63,40 +63,37 @@ def match_targets(
 def without_absent(
     targets: dict[str, Any], sample_weight: dict[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Targets and weights that are 0 where an image holds no object.
+    """Weights that are 0 where an image holds no object, and targets where they are.
 
     Args:
         targets: what `match_targets` gave. Where the presence is 0 the others may hold
-            anything, such as the label -1.
+            anything, such as the label -1; so may each where its weight is 0.
         sample_weight: its weights.
 
     Returns:
-        Targets and weights. Those of the presence stay.
+        Targets and weights.
     """
-    if "presence" not in targets:
-        return targets, sample_weight
-    presence = ops.reshape(targets["presence"], (-1,))
-    is_present = ops.cast(presence, "float32") > 0
-    present = ops.cast(is_present, "float32")
-
-    def blank(target: Any) -> Any:
-        # A weight of 0 does not take away a loss of NaN.
-        shape = (-1, *[1] * (len(target.shape) - 1))
-        return ops.where(ops.reshape(is_present, shape), target, ops.zeros_like(target))
-
-    targets = {
-        name: target if name == "presence" else blank(target)
-        for name, target in targets.items()
-    }
+    if "presence" in targets:
+        presence = ops.cast(ops.reshape(targets["presence"], (-1,)), "float32")
+        if sample_weight is None:
+            sample_weight = dict.fromkeys(targets, ops.ones_like(presence))
+        present = ops.cast(presence > 0, "float32")
+        sample_weight = {
+            name: weight
+            if name == "presence"
+            else ops.cast(ops.reshape(weight, (-1,)), "float32") * present
+            for name, weight in sample_weight.items()
+        }
     if sample_weight is None:
-        sample_weight = dict.fromkeys(targets, ops.ones_like(present))
-    masked = {
-        name: weight
-        if name == "presence"
-        else ops.cast(ops.reshape(weight, (-1,)), "float32") * present
-        for name, weight in sample_weight.items()
-    }
-    return targets, masked
+        return targets, None
+
+    def blank(target: Any, weight: Any) -> Any:
+        # A weight of 0 does not take away a loss of NaN.
+        counts = ops.reshape(weight, (-1, *[1] * (len(target.shape) - 1))) != 0
+        return ops.where(counts, target, ops.zeros_like(target))
+
+    blanked = {name: blank(x, sample_weight[name]) for name, x in targets.items()}
+    return blanked, sample_weight
 
 
 def check_targets(

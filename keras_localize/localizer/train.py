@@ -70,7 +70,7 @@ def train_localizer(
     2. *heads*: the heads are trained on these features.
     3. *fine-tuning*, with `fine_tune_epochs`: all layers are trained, on a new random
        view of each image in every epoch.
-    4. *choice*, after fine-tuning: the weights before it, after it, and three averages
+    4. *choice*, after fine-tuning: the weights before it, after it, and four averages
        of both (WiSE-FT, arXiv 2109.01903) are compared on the validation images. A set
        counts only if neither its box IoU nor its label accuracy is lower than before.
        Of these, the set with the best mean of both is kept. So fine-tuning never makes
@@ -101,10 +101,10 @@ def train_localizer(
         batch_size: images per batch. The heads are trained on twice as many features.
         cache: a folder that makes the call resumable: features, and after every epoch
             the state of the training, are kept in it. The same call goes on where an
-            interrupted one was, and ends with the same weights. A call with other
-            `fine_tune_epochs` takes features and heads from it. None: everything is
-            kept in memory, or in a temporary folder where the features are larger
-            than 4 GB.
+            interrupted one was, and ends with the same weights. With `validation`, a
+            call with other `fine_tune_epochs` takes features and heads from it.
+            (Without, images are held out for fine-tuning alone.) None: all of it is
+            in memory, or features larger than 4 GB in a temporary folder.
         seed: of order and views. None: taken from `keras.utils.set_random_seed`.
         callbacks: Keras callbacks, called in every phase. In the phase *heads* their
             model is the `LocalizerHeads` that has the localizer's weights.
@@ -159,7 +159,10 @@ def train_localizer(
     elif fine_tune_epochs:
         train, held_out = train.split(HELD_OUT, seed=0)
     if held_out is not None and not len(held_out):
-        raise ValueError("`validation` must hold images. Received: none")
+        raise ValueError(
+            "`validation` must hold images. (Where it is None, a tenth of `train` is "
+            f"held out for it.) Received: none, and {len(train)} images in `train`"
+        )
     if localizer.presence and (train.presence > 0).all():
         train = with_hard_negatives(train)
     plan = plan_training(

@@ -46,8 +46,9 @@ def seed_of_call(
         ValueError: where it is of a call with other arguments.
     """
     path = folder / "call.json"
-    call = {
-        **dataclasses.asdict(plan.without_fine_tuning()),
+    call = dataclasses.asdict(plan.without_fine_tuning())
+    del call["feature_bytes"]  # follows from the others
+    call |= {
         "train": _digest(train),
         "validation": validation and _digest(validation),
         "seed": seed,

@@ -128,6 +128,18 @@ def test_training_ends_a_calibration(localizer, held_out):
     assert localizer.localize(held_out[:2])[0].outer_box is not None
 
 
+@pytest.mark.parametrize("part", ["first", "last", "label"])
+def test_training_of_any_part_ends_a_calibration(part, localizer, held_out):
+    """Box and quality head need not be trained for it."""
+    localizer.calibrate(held_out)
+    kernels = [x for x in localizer.backbone.weights if len(x.shape) > 1]
+    label = localizer.get_layer("label").weights[-1]
+    weight = {"first": kernels[0], "last": kernels[-1], "label": label}[part]
+    weight.assign(weight + 1e-3)
+    with pytest.warns(UserWarning, match="other weights"):
+        assert localizer.localize(held_out[:2])[0].outer_box is None
+
+
 def test_too_few_images_give_the_whole_image(localizer, held_out, tmp_path):
     with pytest.warns(UserWarning, match="at least 9 images.* there are 8"):
         calibration = localizer.calibrate(held_out[:8], 0.9)
@@ -209,6 +221,9 @@ def test_margins_by_class():
     assert Calibration.from_config(made.to_config()) == made
     plain = calibrate_localizations(answers, data, 0.8)
     assert plain.class_margins == {} and plain.margin == made.margin
+    # 100 images are just enough for 0.9.
+    most = calibrate_localizations(answers, data, 0.9, per_class=True)
+    assert most.class_margins == pytest.approx({0: 0.1, 1: 0.4}, abs=1e-4)
 
 
 def test_a_box_of_low_quality_gets_a_wider_margin():

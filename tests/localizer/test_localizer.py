@@ -310,6 +310,11 @@ def test_the_spread_divides_the_odds_of_the_learned_quality(rng):
     for _ in range(60):
         learned = odds(True)
     np.testing.assert_allclose(odds(False), learned * 0.1 / shares, rtol=0.01)
+    head.trainable = False  # nothing of it changes now
+    spread *= 2
+    for _ in range(5):
+        learned = odds(True)
+    np.testing.assert_allclose(odds(False), learned * 0.05 / shares, rtol=0.01)
 
 
 def test_without_a_spread_the_quality_is_the_learned_one(rng):

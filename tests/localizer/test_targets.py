@@ -300,6 +300,30 @@ def test_what_an_image_without_an_object_holds_does_not_count(batch):
     assert all(np.isfinite(weight).all() for weight in localizer.get_weights())
 
 
+def test_a_target_of_weight_0_may_hold_anything(batch):
+    x, y, _ = batch
+    localizer = build_localizer(tiny_backbone(), 3, quality=True)
+    localizer.compile()
+    weight = {"label": np.array([1.0] * 7 + [0]), "box": np.array([0.0] + [1] * 7)}
+    expected = localizer.evaluate(x, y, 8, 0, weight, return_dict=True)
+    box = np.where(np.arange(8)[:, None] == 0, np.nan, y["box"])
+    given = {"box": box, "label": y["label"]}
+    found = localizer.evaluate(x, given, 8, 0, weight, return_dict=True)
+    assert found == pytest.approx(expected)
+    localizer.train_on_batch(
+        x, {**given, "label": y["label"] - 9 * (weight["label"] == 0)}, weight
+    )
+    assert all(np.isfinite(weight).all() for weight in localizer.get_weights())
+
+
+def test_names_of_what_a_box_and_its_quality_log(batch):
+    x, y, _ = batch
+    localizer = build_localizer(tiny_backbone(), None, quality=True)
+    localizer.compile()
+    values = localizer.evaluate(x, {"box": y["box"]}, verbose=0, return_dict=True)
+    assert {"box_iou", "box_mse"} < set(values)
+
+
 def test_a_metric_of_the_quality(batch):
     """The quality against the IoU of the predicted boxes; an image without a box
     does not count."""
@@ -309,9 +333,7 @@ def test_a_metric_of_the_quality(batch):
     weight = {"label": np.ones(8), "box": np.array([1.0, 0, 1, 1, 0, 1, 1, 1])}
     found = localizer.predict(x, verbose=0)
     error = np.abs(iou(y["box"], found["box"]) - found["quality"][:, 0])
-    values = localizer.evaluate(
-        x, y, verbose=0, sample_weight=weight, return_dict=True
-    )
+    values = localizer.evaluate(x, y, verbose=0, sample_weight=weight, return_dict=True)
     expected = np.average(error, weights=weight["box"])
     assert values["quality_mae"] == pytest.approx(expected, abs=1e-5)
     localizer.train_on_batch(x, y, weight)

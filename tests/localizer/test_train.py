@@ -107,7 +107,7 @@ def test_fine_tuning_keeps_the_best_on_validation(data, monkeypatch):
     choice = history["choice"]
     # Fine-tuning with validation data calls `evaluate` of Keras's in other ways too.
     before, *averages, after = evaluated[-5:]
-    for share, (weights, _) in zip((0.3, 0.5, 0.7), averages, strict=True):
+    for share, (weights, _) in zip((0.3, 0.5, 0.7, 0.85), averages, strict=True):
         for b, w, a in zip(before[0], weights, after[0]):
             np.testing.assert_allclose(w, (1 - share) * b + share * a, atol=1e-5)
     assert any(not np.allclose(b, a, atol=1e-6) for b, a in zip(before[0], after[0]))
@@ -147,6 +147,12 @@ def test_the_choice_of_a_model_without_labels():
     assert best(candidates).name == "2"
 
 
+def test_the_choice_keeps_what_was_where_no_value_is_a_number():
+    values = [{"box_iou": np.nan}, {"box_iou": np.nan}]
+    candidates = [Candidate(str(i), [], v) for i, v in enumerate(values)]
+    assert best(candidates).name == "0"
+
+
 def test_averages():
     before, after = [np.array([0.0, 1.0])], [np.array([1.0, 3.0])]
     seen = evaluated_candidates(before, after, lambda w: {"box_iou": float(w[0][0])})
@@ -155,6 +161,7 @@ def test_averages():
         [0.3, pytest.approx(1.6)],
         [0.5, 2.0],
         [0.7, pytest.approx(2.4)],
+        [0.85, pytest.approx(2.7)],
         [1.0, 3.0],
     ]
 
@@ -292,7 +299,7 @@ def test_without_validation_a_tenth_is_held_out(data, monkeypatch):
     assert len(seen["held_out"]) == 2
     assert sorted(seen["train"] + seen["held_out"]) == sorted(data.names)
     assert not any(name.startswith("val_") for name in history)
-    assert len(history["choice"]) == 5
+    assert len(history["choice"]) == 6
 
 
 @on_tensorflow
@@ -517,6 +524,7 @@ def test_a_folder_of_another_call_is_refused(data, tmp_path):
         ({**options, "seed": 1}, "seed"),
         ({**options, "train": moved}, "train"),
         ({**options, "validation": data}, "validation"),
+        ({**options, "fine_tune_epochs": 1}, "differs in: train$"),  # a tenth held out
     ]:
         arguments = {"train": data, **other}
         with pytest.raises(ValueError, match=f"`cache` .*{word}"):
@@ -550,6 +558,36 @@ def test_fine_tuning_goes_on_from_a_folder_of_the_heads(data, tmp_path):
         np.testing.assert_array_equal(one, other)
     assert [path.name for path in (folder / "heads").iterdir()] == ["state.npz"]
     assert TrainingCheckpoint(folder / "heads").epochs == 2
+
+
+def test_ended_after_the_last_epoch(data, tmp_path):
+    """What callbacks do at the end of a phase is done by the call that goes on."""
+
+    class End(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            raise KeyboardInterrupt
+
+    def train(folder, **options):
+        keras.utils.set_random_seed(0)
+        localizer = two_classes(tiny_backbone(), data, quality=True)
+        options = {**QUICK, "head_epochs": 4, "cache": tmp_path / folder, **options}
+        history = train_localizer(localizer, data, **options)
+        return localizer, history
+
+    whole, expected = train("whole")
+    with pytest.raises(KeyboardInterrupt):
+        train("ended", callbacks=[End()])
+    localizer, history = train("ended")
+    assert len(history["loss"]) == 4
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-5)
+    for one, other in zip(weights_of(localizer), weights_of(whole)):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_too_few_images_to_hold_some_out(data):
+    localizer = two_classes(tiny_backbone(), data)
+    with pytest.raises(ValueError, match=r"tenth of `train` .*and 4 images"):
+        train_localizer(localizer, data[:4], fine_tune_epochs=1, **QUICK)
 
 
 @pytest.mark.long
