@@ -32,7 +32,7 @@ QUALITY_SHARE = 1 / 3
 QUALITY_EPOCHS = 3
 # Peak of the one-cycle schedule during fine-tuning, a careful and a full one.
 CAREFUL_RATE = 1e-3
-FULL_RATE = 4e-3
+FULL_RATE = 2e-3
 # Weight of the box loss during fine-tuning: with 1 the label overfits, at the cost of
 # the box.
 BOX_WEIGHT = 2.0
