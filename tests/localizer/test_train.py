@@ -106,14 +106,14 @@ def test_fine_tuning_keeps_the_best_on_validation(data, monkeypatch):
     assert len(history["val_label_accuracy"]) == 4
     choice = history["choice"]
     # Fine-tuning with validation data calls `evaluate` of Keras's in other ways too.
-    before, *averages, after = evaluated[-5:]
+    before, *averages, after = evaluated[-6:]
     for share, (weights, _) in zip((0.3, 0.5, 0.7, 0.85), averages, strict=True):
         for b, w, a in zip(before[0], weights, after[0]):
             np.testing.assert_allclose(w, (1 - share) * b + share * a, atol=1e-5)
     assert any(not np.allclose(b, a, atol=1e-6) for b, a in zip(before[0], after[0]))
     kept = [i for i, row in enumerate(choice) if row["kept"]]
     assert len(kept) == 1
-    for one, wanted in zip(weights_of(localizer), evaluated[-5 + kept[0]][0]):
+    for one, wanted in zip(weights_of(localizer), evaluated[-6 + kept[0]][0]):
         np.testing.assert_array_equal(one, wanted)
     first, chosen = choice[0], choice[kept[0]]
     for name in ("box_iou", "label_accuracy"):
