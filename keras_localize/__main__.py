@@ -94,7 +94,7 @@ def _localize(args: argparse.Namespace) -> None:
 
 def _export(args: argparse.Namespace) -> None:
     options = _chosen(args, "format", "image", "precision", "refine", "batched")
-    if any(getattr(args, flag[2:]) is not None for flag in _READERS):
+    if _dataset_flags(args):
         options["representative_dataset"] = _read(args)
     kl.export_localizer(_load(args.localizer), args.path, **options)
     _say_written(args.path)
@@ -116,9 +116,13 @@ def _load(path: str) -> kl.Localizer:
     return localizer
 
 
+def _dataset_flags(args: argparse.Namespace) -> list[str]:
+    """The flags of a dataset that were given; the parser takes one at most."""
+    return [flag for flag in _READERS if getattr(args, flag[2:]) is not None]
+
+
 def _read(args: argparse.Namespace) -> kl.LocalizationDataset:
-    # The parser takes one of them at most.
-    (flag,) = (flag for flag in _READERS if getattr(args, flag[2:]) is not None)
+    (flag,) = _dataset_flags(args)
     options = {} if flag == "--dataset" else _chosen(args, "without_box")
     return _READERS[flag][0](*getattr(args, flag[2:]), **options)
 

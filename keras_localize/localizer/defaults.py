@@ -52,9 +52,8 @@ def default_losses(
 
 def default_metrics(names: Collection[str], num_classes: int | None) -> dict[str, Any]:
     """The weighted metrics of each output."""
-    # Keras prefixes the names with the output's only where several outputs have
-    # targets.
-    prefix = "" if {"label", "presence", "quality"} & set(names) else "box_"
+    # Keras prefixes the names with the output's only where there are several.
+    prefix = "" if len(names) > 1 else "box_"
     metrics: dict[str, Any] = {
         "box": [
             IoUMetric(name=f"{prefix}iou"),

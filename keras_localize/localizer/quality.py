@@ -83,10 +83,11 @@ class QualityHead(DetachedHead):
         squares = ops.mean(ops.square(relative), axis=-1, keepdims=True)
         overall = ops.log(ops.maximum(squares, 1e-12)) / 2
         typical = self.log_spread
-        if training and self.trainable:
-            # A mean of means: the same on any number of devices.
-            typical.assign(MOMENTUM * typical + (1.0 - MOMENTUM) * ops.mean(overall))
         if training:
+            if self.trainable:
+                # A mean of means: the same on any number of devices.
+                mean = ops.mean(overall)
+                typical.assign(MOMENTUM * typical + (1.0 - MOMENTUM) * mean)
             return learned
         return learned / (learned + (1.0 - learned) * ops.exp(overall - typical))
 
