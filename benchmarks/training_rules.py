@@ -11,7 +11,7 @@ validation images are not used. `--box-crop` compares shares of box crops among 
 views of the heads, `--head-epochs` how long these train, `--source-size` squares that
 views are taken from. `--epochs` compares ways of fine-tuning, after the last of these
 heads: whether batch normalization trains, the rates of backbone and heads, and the
-weight of the box loss.
+weight of the box loss; `--batch-size` is for it.
 
 `--unseen` is a check of `train_localizer` as it is, with these `fine_tune_epochs`: the
 quarter is given for its choice, and the validation images, which it does not see,
@@ -52,6 +52,7 @@ def main():
     parser.add_argument("--box-crop", type=float, nargs="+", default=[0.5])
     parser.add_argument("--head-epochs", type=int, nargs="+", default=[14])
     parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--source-size", type=int, default=SIZE)
     parser.add_argument("--unseen", type=int, nargs="+")
@@ -111,7 +112,8 @@ def features(train, share, args):
 def fine_tunings(localizer, train, held_out, args):
     before = localizer.get_weights()
     share = args.box_crop[-1]
-    batches = squares(train, share, args, shuffle=True, cache="memory")
+    options = {"batch_size": args.batch_size, "shuffle": True, "cache": "memory"}
+    batches = squares(train, share, args, **options)
     for name in args.ways:
         norm, rate, factor, box = WAYS[name]
         keras.utils.set_random_seed(args.seed)

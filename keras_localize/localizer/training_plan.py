@@ -36,6 +36,9 @@ FULL_RATE = 2e-3
 # Weight of the box loss during fine-tuning: with 1 the label overfits, at the cost of
 # the box.
 BOX_WEIGHT = 2.0
+# Images per batch to which full fine-tuning halves larger batches: twice as many steps
+# in the same time.
+FULL_BATCH = 16
 # Steps from which fine-tuning is long.
 LONG_STEPS = 800
 # Parameters up to which a backbone is small.
@@ -54,6 +57,7 @@ class TrainingPlan:
         fine_tune_epochs: epochs of fine-tuning.
         batch_size: images per batch.
         head_batch_size: features per batch.
+        fine_tune_batch_size: images per batch during fine-tuning.
         batch_normalization: whether it trains during fine-tuning.
         peak_rate: of the one-cycle schedule during fine-tuning.
         backbone_factor: on the rate of the backbone's layers during fine-tuning.
@@ -67,6 +71,7 @@ class TrainingPlan:
     fine_tune_epochs: int
     batch_size: int
     head_batch_size: int
+    fine_tune_batch_size: int
     batch_normalization: bool
     peak_rate: float
     backbone_factor: float
@@ -83,6 +88,7 @@ class TrainingPlan:
         return dataclasses.replace(
             self,
             fine_tune_epochs=0,
+            fine_tune_batch_size=self.batch_size,
             batch_normalization=False,
             peak_rate=0.0,
             backbone_factor=1.0,
@@ -136,6 +142,11 @@ def plan_training(
         fine_tune_epochs=fine_tune_epochs,
         batch_size=batch_size,
         head_batch_size=head_batch_size,
+        fine_tune_batch_size=(
+            max(batch_size // 2, min(batch_size, FULL_BATCH))
+            if trains_fully
+            else batch_size
+        ),
         feature_bytes=rows * images * _feature_bytes(localizer),
         # The statistics of batch normalization settle after some hundreds of steps;
         # before that the network is worse than it was. A large network has more to

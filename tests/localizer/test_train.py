@@ -205,6 +205,30 @@ def test_the_policy_of_fine_tuning_by_its_steps():
     assert long.batch_normalization and long.backbone_factor == 1.0
 
 
+@pytest.mark.parametrize(("given", "halved"), [(64, 32), (32, 16), (20, 16), (8, 8)])
+def test_long_fine_tuning_of_a_small_backbone_has_smaller_batches(given, halved):
+    options = {"batch_size": given}
+    short, long = (plan(6000, fine_tune_epochs=n, **options) for n in (1, 25))
+    assert (short.batch_size, short.fine_tune_batch_size) == (given, given)
+    assert (long.batch_size, long.fine_tune_batch_size) == (given, halved)
+
+
+@on_tensorflow
+def test_fine_tuning_has_the_batches_of_its_plan(data, monkeypatch):
+    monkeypatch.setattr("keras_localize.localizer.training_plan.LONG_STEPS", 1)
+    monkeypatch.setattr("keras_localize.localizer.training_plan.FULL_BATCH", 2)
+    steps = []
+
+    class Steps(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            steps.append(self.params["steps"])
+
+    localizer = two_classes(tiny_backbone(), data)
+    options = {**QUICK, "batch_size": 8, "callbacks": Steps()}
+    train_localizer(localizer, data, data, fine_tune_epochs=1, **options)
+    assert steps[1] == -(-len(data) // 4)
+
+
 def test_a_large_backbone_is_fine_tuned_with_care():
     backbone = keras.Sequential(
         [
