@@ -92,6 +92,16 @@ def check_data_format(value: Any) -> DataFormat:
     return value
 
 
+def check_channels_last() -> None:
+    """A ValueError where the Keras configuration is channels first."""
+    if keras.config.image_data_format() == "channels_first":
+        raise ValueError(
+            "The batches of a LocalizationDataset are channels last, and need "
+            "`image_data_format` to be 'channels_last'. Received: 'channels_first'. "
+            "Use `keras.config.set_image_data_format`, and build the model anew"
+        )
+
+
 def check_choice(value: Any, choices: Sequence[str], argument: str) -> None:
     """Raises the ValueError that names `argument` unless `value` is a choice."""
     # A list or an array is no choice; `in` alone would not say so.

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and one process at a time that writes."""
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -20,9 +21,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     Args:
         path: the file or folder to create or replace. Missing parents are created.
+            A file replaces a file, and a folder a folder.
 
     Raises:
-        OSError: where it cannot be written; `path` is as it was before.
+        IsADirectoryError: where a file would replace a folder, and all that is in it.
+        NotADirectoryError: where a folder would replace a file.
+        OSError: where it cannot be written. `path` is as it was before.
 
     Example:
 
@@ -42,13 +46,23 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         with naming(path):
             yield written / path.name
         # The named one goes last: it is what a reader looks for.
-        for one in sorted(written.iterdir(), key=lambda one: one.name == path.name):
+        ones = sorted(written.iterdir(), key=lambda one: one.name == path.name)
+        for one in ones:
+            _check_kind(one, path.with_name(one.name))
+        for one in ones:
             target = path.with_name(one.name)
-            # Files replace files in one step; with a folder on either side, the old
-            # one has to go first.
-            if target.is_dir() or (target.exists() and one.is_dir()):
+            # A file replaces a file in one step; an old folder has to go first.
+            if target.is_dir():
                 os.replace(target, replaced / one.name)
             os.replace(one, target)
+
+
+def _check_kind(new: Path, target: Path) -> None:
+    """Refuses to replace a folder by a file, or a file by a folder."""
+    if not target.exists() or new.is_dir() == target.is_dir():
+        return
+    kind = errno.EISDIR if target.is_dir() else errno.ENOTDIR
+    raise OSError(kind, os.strerror(kind), os.fspath(target))
 
 
 @contextlib.contextmanager

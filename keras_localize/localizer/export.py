@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import keras
@@ -16,7 +17,10 @@ from keras_localize.localizer.exporting.litert import write_litert
 from keras_localize.localizer.exporting.metadata import metadata
 from keras_localize.localizer.exporting.onnx import write_onnx
 from keras_localize.localizer.exporting.openvino import write_openvino
-from keras_localize.localizer.exporting.saved_model import write_saved_model
+from keras_localize.localizer.exporting.saved_model import (
+    is_replaceable,
+    write_saved_model,
+)
 from keras_localize.localizer.exporting.serving import (
     ImageModel,
     ServingModel,
@@ -24,6 +28,7 @@ from keras_localize.localizer.exporting.serving import (
 )
 from keras_localize.localizer.exporting.torch_program import write_torch
 from keras_localize.localizer.localizer import Localizer
+from keras_localize.localizer.rebuilding import in_float32
 
 Format = Literal["tf_saved_model", "onnx", "litert", "openvino", "torch"]
 ImageKind = Literal["auto", "any", "square"]
@@ -71,8 +76,8 @@ def export_localizer(
 ) -> None:
     """Writes a localizer for serving, where no `keras_localize` is installed.
 
-    The file holds the way from an image to its box. Inputs and outputs have the same
-    names and dtypes in every format.
+    The file contains all steps from the image to its box. Inputs and outputs have the
+    same names and dtypes in every format.
 
     In:
 
@@ -154,6 +159,12 @@ def export_localizer(
         raise ValueError(
             f"`path` must end in .xml with format='openvino'. Received: path={path!r}"
         )
+    if format == "tf_saved_model" and not is_replaceable(Path(path)):
+        raise ValueError(
+            "`path` must be a new or empty folder, or one of an earlier SavedModel, "
+            f"which is replaced. Received: path={path!r}"
+        )
+    localizer = in_float32(localizer)  # runtimes refuse graphs of mixed precision
     model: ServingModel
     if image == "any":
         model = ImageModel(localizer, refine)

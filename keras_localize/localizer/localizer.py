@@ -6,7 +6,8 @@ from typing import Any, Self
 import keras
 
 from keras_localize import types
-from keras_localize.checks import check_rate
+from keras_localize.checks import check_channels_last, check_rate
+from keras_localize.datasets.epoch_order import takes_epochs
 from keras_localize.layers.localization_head import Kind
 from keras_localize.localizer.calibrating import (
     Calibrates,
@@ -38,6 +39,7 @@ from keras_localize.localizer.quantization import (
     repeat,
     without_quantization,
 )
+from keras_localize.localizer.rebuilding import rebuilt
 from keras_localize.localizer.training import LocalizationModel, LocalizerHeads
 
 
@@ -45,9 +47,10 @@ from keras_localize.localizer.training import LocalizationModel, LocalizerHeads
 class Localizer(Calibrates, LocalizationModel):
     """A model that says what is in an image and where.
 
-    Made by `build_localizer`, which finds its parts. A functional `keras.Model`:
-    everything that Keras does with a model works, and a `.keras` file holds all of
-    it: weights, preprocessing, class names, input size, and how it was compiled.
+    Made by `build_localizer`, which finds its parts and describes inputs and outputs;
+    do not call the constructor. A functional `keras.Model`: everything that Keras does
+    with a model works, and a `.keras` file holds all of it: weights, preprocessing,
+    class names, input size, and how it was compiled.
 
     Attributes:
         backbone: the feature extractor; `backbone.trainable` freezes it.
@@ -261,9 +264,9 @@ class Localizer(Calibrates, LocalizationModel):
         if include_optimizer:
             return super().save(filepath, overwrite, zipped, **kwargs)
         # Keras knows the argument and uses it for HDF5 files alone.
-        slim = type(self).from_config(self.get_config())
-        slim.set_weights(self.get_weights())
-        return slim.save(filepath, overwrite, zipped, **kwargs)
+        return rebuilt(self, self.get_config()).save(
+            filepath, overwrite, zipped, **kwargs
+        )
 
     def __repr__(self) -> str:
         return (
@@ -323,6 +326,8 @@ class Localizer(Calibrates, LocalizationModel):
         return localizer
 
     def _check_inputs(self, x: Any) -> None:
+        if takes_epochs(x):
+            check_channels_last()
         warn_of_range(x)
 
     def _recipe(self) -> Recipe:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import keras_localize as kl
 from keras_localize import images, make_synthetic, read_coco
 from keras_localize.datasets import AnnotationError
 from keras_localize.files import naming, replacing
@@ -99,3 +100,54 @@ def test_a_full_device_under_a_cache(tmp_path):
     file.unlink()
     file.touch()
     np.testing.assert_array_equal(batches[0][0], data.to_pydataset(16, 1)[0][0])
+
+
+def test_a_file_never_replaces_a_folder(tmp_path):
+    """A path that names a folder of the user's is a slip, and nothing is lost."""
+    kept = tmp_path / "results" / "precious.txt"
+    kept.parent.mkdir()
+    kept.write_text("x")
+    with (
+        pytest.raises(IsADirectoryError, match="results"),
+        replacing(kept.parent) as unfinished,
+    ):
+        unfinished.write_text("new")
+    assert kept.read_text() == "x" and os.listdir(tmp_path) == ["results"]
+    with (
+        pytest.raises(NotADirectoryError, match="precious"),
+        replacing(kept) as unfinished,
+    ):
+        unfinished.mkdir()
+    assert kept.read_text() == "x"
+
+
+def test_of_several_files_none_is_moved_where_one_cannot(tmp_path):
+    (tmp_path / "a.bin").mkdir()
+    (tmp_path / "a.xml").write_text("old")
+    with (
+        pytest.raises(IsADirectoryError, match=r"a\.bin"),
+        replacing(tmp_path / "a.xml") as unfinished,
+    ):
+        unfinished.write_text("new")
+        unfinished.with_name("a.bin").write_text("new")
+    assert (tmp_path / "a.xml").read_text() == "old"
+
+
+@pytest.mark.parametrize("write", ["csv", "coco", "dataset", "json", "html"])
+def test_writers_refuse_the_path_of_a_folder(tmp_path, write):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "precious.txt").write_text("x")
+    path = tmp_path / "results"
+    data = make_synthetic(2, directory=tmp_path / "drawn", max_side=100)
+    answers = [kl.Localization(0, "disc", 0.9, (1.0, 1.0, 9.0, 9.0), None)] * 2
+    report = kl.report_localizations(answers, data)
+    writers = {
+        "csv": lambda: kl.write_csv(path, answers, data),
+        "coco": lambda: kl.write_coco(path, answers, data),
+        "dataset": lambda: data.save(path),
+        "json": lambda: report.save_json(path),
+        "html": lambda: report.save_html(path),
+    }
+    with pytest.raises(IsADirectoryError, match="results"):
+        writers[write]()
+    assert (path / "precious.txt").read_text() == "x"

@@ -14,6 +14,7 @@ from keras_localize import LocalizationDataset, build_localizer, export_localize
 from keras_localize.boxes import from_square, iou
 from keras_localize.images import letterbox
 from keras_localize.localizer.exporting.serving import ImageModel, SquareModel
+from keras_localize.localizer.rebuilding import in_float32
 
 SIZE = 64
 NAMES = ["Katze", "Hund", "Zebrafohlen \u00e4"]
@@ -362,6 +363,30 @@ def test_the_answers_of_every_kind_of_model(options, rng):
     assert ImageModel(localizer).answers == model.answers
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("format", SQUARE)
+def test_a_localizer_of_mixed_precision_is_exported_in_float32(
+    format, policy, rng, tmp_path
+):
+    """Runtimes refuse graphs that compute in both."""
+    runtimes.skip_without(format, BACKEND)
+    keras.config.set_dtype_policy(policy)
+    localizer = moved_localizer(num_classes=3, quality=True)
+    keras.config.set_dtype_policy("float32")
+    path = tmp_path / runtimes.NAMES.get(format, "model")
+    export_localizer(localizer, path, format, image="square")
+    assert localizer.dtype_policy.name == policy  # it is as it was
+    square, image_size = letterbox(smooth_image(rng, 60, 90), SIZE)
+    answer = runtimes.load(format, path)(
+        image=square, image_size=np.array(image_size, "int32")
+    )
+    whole = in_float32(localizer)
+    expected = expected_for(whole, square[None], np.array([image_size]))
+    check(answer, {name: value[0] for name, value in expected.items()})
+    rough = localizer.predict(square[None].astype("float32"), verbose=0)
+    np.testing.assert_allclose(answer["scores"], rough["label"][0], atol=0.02)
+
+
 def test_refinement_crops_as_localize_does(localizer, rng):
     """An object near the border, and a small one."""
     for height, width in ((375, 500), (40, 31), (200, 11), (1, 1)):
@@ -382,6 +407,9 @@ def test_replaces_what_was_there_and_leaves_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "deep" / "served"
     path.mkdir(parents=True)
     (path / "old").write_text("old")
+    with pytest.raises(ValueError, match="`path` must be a new or empty folder"):
+        export_localizer(localizer, path)  # it may hold anything
+    (path / "saved_model.pb").write_text("old")
 
     class FullDisk:
         def track(self, *args):
@@ -399,10 +427,11 @@ def test_replaces_what_was_there_and_leaves_nothing_else(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="disk full"):
             export_localizer(localizer, path)
     assert [each.name for each in path.parent.iterdir()] == ["served"]
-    assert [each.name for each in path.iterdir()] == ["old"]
+    assert sorted(each.name for each in path.iterdir()) == ["old", "saved_model.pb"]
     export_localizer(localizer, str(path))
     assert [each.name for each in path.parent.iterdir()] == ["served"]
-    assert not (path / "old").exists() and (path / "saved_model.pb").exists()
+    assert not (path / "old").exists()
+    assert (path / "saved_model.pb").read_bytes() != b"old"
 
 
 @pytest.mark.parametrize(

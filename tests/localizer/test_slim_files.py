@@ -42,3 +42,15 @@ def test_a_slim_file_holds_the_same_localizer(quantized, rng, tmp_path):
             (tmp_path / name).stat().st_size for name in ("whole.keras", "slim.keras")
         ]
         assert spared[0] - spared[1] > 1.5 * numbers
+
+
+def test_a_slim_file_holds_what_lora_learned(rng, tmp_path):
+    localizer, images = trained(rng)
+    label = localizer.get_layer("label")
+    label.enable_lora(2)
+    label.lora_kernel_b.assign(rng.normal(size=label.lora_kernel_b.shape))
+    expected = localizer.predict(images, verbose=0)
+    localizer.save(tmp_path / "slim.keras", include_optimizer=False)
+    slim = keras.saving.load_model(tmp_path / "slim.keras")
+    for key, value in slim.predict(images, verbose=0).items():
+        np.testing.assert_allclose(value, expected[key], atol=1e-6)

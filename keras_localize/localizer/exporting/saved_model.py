@@ -72,3 +72,11 @@ def _letterbox(image: Tensor, size: int) -> Tensor:
     for shape in ((place.height, place.columns), (place.rows, place.columns)):
         scaled = rounded(tf.image.resize(scaled, shape, antialias=True))
     return tf.image.pad_to_bounding_box(scaled, place.top, place.left, size, size)
+
+
+def is_replaceable(folder: Path) -> bool:
+    """Whether nothing but an earlier SavedModel is lost if a new one replaces it."""
+    if not folder.exists():
+        return True
+    known = (folder / "saved_model.pb").exists()
+    return folder.is_dir() and (known or not any(folder.iterdir()))

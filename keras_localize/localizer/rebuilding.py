@@ -1,0 +1,44 @@
+"""A localizer made again from its config, perhaps in another precision."""
+
+import tempfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+
+# Policies of layers that compute in half precision.
+_HALF = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
+_FLOAT32 = keras.dtype_policies.serialize(keras.DTypePolicy("float32"))
+_Model = TypeVar("_Model", bound=keras.Model)
+
+
+def rebuilt(model: _Model, config: dict[str, Any]) -> _Model:
+    """A model of the same class from this config, with the model's weights."""
+    made = type(model).from_config(config)
+    # A file merges the weights of LoRA, for which a new model has no variables.
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "all.weights.h5"
+        model.save_weights(file)
+        made.load_weights(file)
+    return made
+
+
+def in_float32(model: _Model) -> _Model:
+    """The model with all layers in float32; itself if they are."""
+    config = model.get_config()
+    whole = _with_float32(config)
+    return model if whole == config else rebuilt(model, whole)
+
+
+def _with_float32(config: Any) -> Any:
+    """The config with float32 in place of every half precision."""
+    if isinstance(config, list):
+        return [_with_float32(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy":
+        return _FLOAT32 if config["config"]["name"] in _HALF else config
+    return {
+        key: "float32" if key == "dtype" and value in _HALF else _with_float32(value)
+        for key, value in config.items()
+    }
