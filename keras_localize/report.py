@@ -13,6 +13,7 @@ from keras_localize.boxes import area, convert, iou
 from keras_localize.checks import check_non_negative_int
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.datasets.dataset_argument import check_dataset
+from keras_localize.datasets.real_sizes import with_real_sizes
 from keras_localize.localizer import Localization
 from keras_localize.reporting.plain import plain
 from keras_localize.reporting.presented import Presented
@@ -55,7 +56,14 @@ class ImageReport(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ClassReport:
-    """The figures of one class; `mean_iou` is NaN where no image has a box."""
+    """The figures of one class.
+
+    Attributes:
+        images: number of its images.
+        with_box: how many of them have a true box.
+        mean_iou: in [0, 1]; NaN where no image has a box.
+        label_accuracy: in [0, 1]; `None` without labels.
+    """
 
     images: int
     with_box: int
@@ -89,14 +97,14 @@ class LocalizationReport(Presented):
         quality_error: mean of |quality - IoU|.
         quality_bin_error: mean of |mean quality - mean IoU| over ten groups of images
             of similar quality (calibration error, arXiv 2405.20459).
-        quality_correlation: correlation of quality and IoU.
+        quality_correlation: Pearson's correlation of quality and IoU, in [-1, 1].
         presence_auroc: area under the ROC curve of the presence: the probability
             that it is higher for an image with an object than for one without.
-        presence_fpr95: share of the images without an object whose presence is at
-            least that which 95% of the images with one reach.
+        presence_fpr95: the false-positive rate of the presence at a true-positive
+            rate of 95%.
         coverage: share of the true boxes that lie inside their `outer_box`.
-        outer_growth: mean of the area of `outer_box` divided by that of `box`, over the
-            images with a true box.
+        outer_growth: mean of the area of `outer_box` divided by that of `box`, at least
+            1, over the images with a true box.
         per_class: class name -> `ClassReport`.
         confusion: true class name -> predicted class name -> number of images.
         worst: `(name, IoU)` of the images with the lowest IoU, lowest first.
@@ -220,7 +228,7 @@ def report_localizations(
         )
     kept = np.array([answer is not None for answer in localizations])
     answers = [answer for answer in localizations if answer is not None]
-    truth = dataset[np.flatnonzero(kept)]
+    truth = with_real_sizes(dataset[np.flatnonzero(kept)])
     columns = _columns(answers, truth)
     iou_values, right = columns["mean_iou"], columns["label_accuracy"]
     rows = [
@@ -299,7 +307,9 @@ def _right(answers: list[Localization], truth: LocalizationDataset) -> np.ndarra
             same = answer.label == truth.labels[i]
             if answer.class_name is not None:
                 same = answer.class_name == _class_name(truth, i)
-            right[i] = same and answer.box is not None
+            # The class of scores that are NaN says nothing.
+            certain = answer.score is None or np.isfinite(answer.score)
+            right[i] = same and answer.box is not None and certain
     return right
 
 

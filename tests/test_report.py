@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_localize import (
     Localization,
     LocalizationDataset,
+    calibrate_localizations,
     evaluate_localizer,
+    read_csv,
     report_localizations,
 )
 
@@ -225,3 +228,40 @@ def test_growth_of_the_outer_box():
     assert report.outer_growth == pytest.approx(1.5)
     assert report.coverage == 0.5
     assert report_localizations(answers[2:], data[2:]).outer_growth is None
+
+
+def test_scores_that_are_nan_are_wrong_labels(tmp_path):
+    """Weights that became NaN: their class is the first one, and says nothing."""
+    nan = float("nan")
+    answers = [answer("cat", score=nan, box=(nan,) * 4, quality=nan)] * 2
+    report = report_localizations(answers, dataset([0, 0]))
+    assert report.label_accuracy == report.mean_iou == 0
+    report.save_html(tmp_path / "page.html")
+    assert "cat" in (tmp_path / "page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_boxes_are_compared_in_pixels_of_the_files(tmp_path, verify):
+    """Images that were scaled after they were labelled."""
+    Image.new("RGB", (400, 300)).save(tmp_path / "0.png")
+    (tmp_path / "s.csv").write_text(
+        "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+        "0.png,800,600,cat,500,200,780,400\n"
+    )
+    data = read_csv(tmp_path, tmp_path / "s.csv", verify=verify)
+    answers = [Localization(0, "cat", 1.0, (250.0, 100.0, 390.0, 200.0), None)]
+    assert report_localizations(answers, data).mean_iou == pytest.approx(1)
+    calibration = calibrate_localizations(answers * 20, joined(data, 20), coverage=0.9)
+    assert calibration.margin == pytest.approx(0, abs=1e-5)
+
+
+def joined(data, count):
+    """As many records of the same image."""
+    return LocalizationDataset(
+        data.images * count,
+        np.repeat(data.boxes, count, axis=0),
+        [0] * count,
+        data.class_names,
+        image_sizes=np.repeat(data.image_sizes, count, axis=0),
+        names=[str(i) for i in range(count)],
+    )

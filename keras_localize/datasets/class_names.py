@@ -1,8 +1,10 @@
 """Names of the classes: from a list, a dict, a names file or a `data.yaml`."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +16,7 @@ from keras_localize.datasets.errors import AnnotationError
 # What the readers take: the names in the order of their ids, or where they stand.
 ClassNames: TypeAlias = Iterable[str] | Mapping[int, str] | types.Path
 
+_NUMBER = re.compile(r"\d{1,999}(\.\d{1,99})?", re.ASCII)
 _NO_NAMES_FILE = (".json", ".xml", ".csv")
 
 
@@ -82,16 +85,16 @@ def ordered_names(
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:
-    """Sorted names; those of digits alone come first and count as numbers.
+    """Sorted names; numbers such as 2 or 2.0 come first, by their value.
 
     >>> from keras_localize.datasets.class_names import in_natural_order
-    >>> in_natural_order(["10", "dog", "2", "cat"])
-    ['2', '10', 'cat', 'dog']
+    >>> in_natural_order(["10", "dog", "2", "cat", "3.0"])
+    ['2', '3.0', '10', 'cat', 'dog']
     """
 
-    def key(name: str) -> tuple[bool, int, str]:
-        is_number = name.isascii() and name.isdigit() and len(name) < 1000
-        return not is_number, int(name) if is_number else 0, name
+    def key(name: str) -> tuple[bool, Fraction, str]:
+        is_number = _NUMBER.fullmatch(name) is not None
+        return not is_number, Fraction(name if is_number else 0), name
 
     return sorted(names, key=key)
 
@@ -153,8 +156,9 @@ def _from_file(path: Path) -> list[str] | dict[Any, str]:
             "not a file of class names",
             expected="a text file with one name per line, or a data.yaml",
         )
-    lines = read_text(path, RECORD_LIMIT).splitlines()
-    return [line for line in lines if line.strip()]
+    # An id is the number of a line: an empty one in between would shift the others,
+    # and is an error.
+    return read_text(path, RECORD_LIMIT).rstrip().splitlines()
 
 
 def _in_order(names: Mapping[Any, str], source: str) -> list[str]:

@@ -43,7 +43,8 @@ def label_weights(
         for key, value in class_weight.items():
             index = ids.get(key, key)
             known = isinstance(index, (int, np.integer)) and 0 <= index < len(weights)
-            if not known or not np.isfinite(value) or value < 0:
+            number = isinstance(value, (int, float, np.number))
+            if not (known and number and np.isfinite(value) and value >= 0):
                 raise ValueError(
                     "`class_weight` must map class ids or names to weights >= 0; "
                     f"there are {len(weights)} classes. "

@@ -27,6 +27,7 @@ from keras_localize.datasets.coco_json import (
 )
 from keras_localize.datasets.collector import Collector
 from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.decisions import CROWD
 from keras_localize.datasets.errors import AnnotationError
 from keras_localize.datasets.image_folder import ImageFolder
 from keras_localize.datasets.policy import (
@@ -40,7 +41,6 @@ from keras_localize.datasets.policy import (
 from keras_localize.datasets.simple_records import simple_records
 
 _FALSE, _TRUE = ("0", "0.0", "false"), ("1", "1.0", "true")
-_CROWD = "crowd or ignored region left out"
 
 
 def read_coco(
@@ -157,7 +157,7 @@ def read_coco(
                 size=_size(image, path, place),
                 size_field=place,
                 notes=list(dict.fromkeys(notes)),
-                complete=_CROWD not in notes,
+                complete=CROWD not in notes,
             )
             collector.keep(annotation, position)
     # Of a large file they are large.
@@ -216,7 +216,7 @@ def _objects(
     objects = []
     for place, annotation in annotations:
         if any(_flag(annotation, key, path, place) for key in ("iscrowd", "ignore")):
-            notes.append(_CROWD)
+            notes.append(CROWD)
             continue
         category = as_id(annotation.get("category_id"))
         if category is None or category not in categories:

@@ -132,6 +132,7 @@ class LocalizationDataset(BatchSource):
 
         Raises:
             IndexError: for a number outside the dataset.
+            ValueError: for integers of which one occurs twice.
             UnknownNameError: a KeyError and a ValueError, for an unknown name.
         """
         if isinstance(index, str):
@@ -146,6 +147,8 @@ class LocalizationDataset(BatchSource):
         chosen = np.arange(len(self))[index]
         names = [self.names[i] for i in chosen]
         kept = set(names)
+        if len(kept) < len(names):
+            raise ValueError(f"`index` must hold each record once. Received: {index}")
         return LocalizationDataset(
             [self.images[i] for i in chosen],
             self.boxes[chosen],
@@ -310,12 +313,13 @@ class LocalizationDataset(BatchSource):
     ) -> "LocalizationDataset":
         """The share of one process of several: every `count`-th record from `index`.
 
+        Batches need another seed in each process, or all have the same random views.
+
         Args:
             index: the number of the process, from 0.
             count: how many processes there are.
-            drop_remainder: leaves out the last records so that all shares have the
-                same length, and with it the same number of batches: processes that
-                train together wait for each other at every batch.
+            drop_remainder: leaves out the last records so that all shares have as many
+                batches: processes that train together wait for each other at each.
 
         Raises:
             ValueError: for an index outside [0, count), or a count below 1.

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from keras_localize.datasets.annotation import AnnotatedObject, Annotation, Corners
 from keras_localize.datasets.class_names import composed
 from keras_localize.datasets.errors import AnnotationError
@@ -20,6 +22,10 @@ TOLERANCE = 1e-6
 FRACTIONS = 1.5
 # Pixels: no image has sides from this on.
 MAX_SIDE = 2**31
+# Notes on images that show more objects than the one whose box is taken.
+SEVERAL = "several objects"
+UNBOXED = "other objects without a box"
+CROWD = "crowd or ignored region left out"
 # Fractions: no rounding and no border explains a coordinate beyond this.
 _PIXELS = 2
 
@@ -70,16 +76,18 @@ def decide(
             boxed.append(_in_fractions(obj, annotation, info, policy))
     if not boxed:
         return _without_box(annotation, objects, policy, notes)
+    if len(boxed) < len(objects):
+        notes.append(UNBOXED)
     if len(boxed) > 1:
         if policy.multiple == "error":
             raise AnnotationError(
                 annotation.source,
-                "several objects",
+                SEVERAL,
                 expected="one",
                 received=len(boxed),
             )
         if policy.multiple == "skip":
-            return Decision(skipped="several objects")
+            return Decision(skipped=SEVERAL)
         if policy.multiple == "largest":
             boxed.sort(key=lambda item: -_area(item[1]))
         notes.append(several_objects(policy))
@@ -96,7 +104,7 @@ def same_shape(first: Sequence[float], second: Sequence[float]) -> bool:
 
 def several_objects(policy: Policy) -> str:
     """The note on an image of whose objects one was taken."""
-    return f"several objects, the {policy.multiple} one taken"
+    return f"{SEVERAL}, the {policy.multiple} one taken"
 
 
 def _without_box(
@@ -174,7 +182,12 @@ def _in_fractions(
         if policy.outside == "error":
             raise wrong("box reaches over the border")
         notes.append("box clipped to the image")
-    return obj, (max(x0, 0.0), max(y0, 0.0), min(x1, 1.0), min(y1, 1.0)), notes
+    box = max(x0, 0.0), max(y0, 0.0), min(x1, 1.0), min(y1, 1.0)
+    # Datasets hold float32.
+    low_x, low_y, high_x, high_y = map(np.float32, box)
+    if low_x >= high_x or low_y >= high_y:
+        raise wrong("box of zero size", "sides of which float32 can tell the ends")
+    return obj, box, notes
 
 
 def _check_size(annotation: Annotation, info: ImageInfo, policy: Policy) -> list[str]:

@@ -6,6 +6,8 @@ import numpy as np
 
 from keras_localize.checks import check_number, check_seed
 from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.decisions import CROWD, SEVERAL, UNBOXED
+from keras_localize.datasets.real_sizes import with_real_sizes
 from keras_localize.types import Region
 from keras_localize.warn import warn
 
@@ -14,8 +16,6 @@ _GAP = 0.05
 # Least side of a crop: as a share of the shorter side of its image, and in pixels.
 _LEAST_SHARE = 0.35
 _LEAST_PIXELS = 32
-# How readers begin the note that an image has other objects than the annotated one.
-_SEVERAL = "several objects"
 
 
 def with_hard_negatives(
@@ -32,7 +32,7 @@ def with_hard_negatives(
     A square lies to the left or right of the object's box or above or below it, at a
     distance of a twentieth of the box's side. It is as large as the room there, and at
     least 0.35 of the shorter side of its image and 32 pixels. An image of which the
-    dataset says that it holds several objects gives none. The crops are of type
+    annotations name other objects, or a crowd, gives none. The crops are of type
     `Region`: nothing is decoded or written before a batch is asked for.
 
     Args:
@@ -43,7 +43,7 @@ def with_hard_negatives(
 
     Returns:
         A `LocalizationDataset`: the records of `dataset`, then the negatives, whose
-        names are those of their images with " beside" behind.
+        names are those of their images with the suffix " beside".
 
     Raises:
         ValueError: for a `share` that is not in (0, 1], or a dataset in which no image
@@ -62,9 +62,10 @@ def with_hard_negatives(
     several = {
         name
         for reason, names in dataset.summary().handled.items()
-        if reason.startswith(_SEVERAL)
+        if reason.startswith((SEVERAL, UNBOXED, CROWD))
         for name in names
     }
+    dataset = with_real_sizes(dataset)
     rng = np.random.default_rng(check_seed(seed))
     made = []
     for i in rng.permutation(np.flatnonzero(dataset.weights)):

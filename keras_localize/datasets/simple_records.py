@@ -176,7 +176,10 @@ def _in_fractions(columns: Columns) -> tuple[np.ndarray, np.ndarray]:
     good &= (boxes.min(axis=1) >= -TOLERANCE) & (boxes.max(axis=1) <= 1 + TOLERANCE)
     good &= boxes[:, :2].max(axis=1) < 1 - TOLERANCE
     good &= boxes[:, 2:].min(axis=1) > TOLERANCE
-    return np.clip(boxes, 0, 1), good
+    boxes = np.clip(boxes, 0, 1)
+    stored = boxes.astype("float32")
+    good &= (stored[:, :2] < stored[:, 2:]).all(axis=1)
+    return boxes, good
 
 
 def _chosen(

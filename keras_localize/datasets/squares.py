@@ -12,9 +12,9 @@ import numpy as np
 from keras_localize import types
 from keras_localize.arrays import digest_array
 from keras_localize.boxes.square import fit
-from keras_localize.datasets.decisions import same_shape
+from keras_localize.datasets.validation import check_shape
 from keras_localize.files import naming
-from keras_localize.images import ImageError, fast_jpeg, inspect, letterbox
+from keras_localize.images import fast_jpeg, inspect, letterbox
 from keras_localize.types import ArrayLike, Region
 
 
@@ -95,17 +95,10 @@ class Squares:
 
     def _check_size(self, index: int) -> None:
         image = self.images[index]
-        # Once is enough, and nobody states the size of an array.
+        # Once is enough; the dataset has checked its arrays.
         if self._checked[index] or not isinstance(image, str):
             return
-        height, width, *_ = inspect(image)
-        stated = self.image_sizes[index].tolist()
-        if not same_shape((height, width), stated):
-            raise ImageError(
-                image,
-                "size differs from the stated one",
-                f"{width} x {height}, stated {stated[1]} x {stated[0]}",
-            )
+        check_shape(image, inspect(image)[:2], self.image_sizes[index])
         self._checked[index] = True
 
 

@@ -38,7 +38,7 @@ def make_synthetic(
         num_images: how many.
         num_classes: 1 to 6 of disc, square, triangle, star, cross, ring.
         min_side: least side of an image in pixels, at least 32.
-        max_side: greatest side.
+        max_side: greatest side in pixels, at least `min_side`.
         seed: image `i` is a function of (seed, i, the other arguments) alone: a
             larger dataset begins with the images of a smaller one, and another
             seed gives other images.

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_localize.images import inspect
+from keras_localize.datasets.decisions import same_shape
+from keras_localize.images import ImageError, inspect
 from keras_localize.types import ArrayLike, Region
 
 
@@ -134,7 +135,25 @@ def as_sizes(image_sizes: ArrayLike | None, images: Sequence[Any]) -> np.ndarray
             f"`image_sizes` must be ({len(images)}, 2), positive (height, width). "
             f"Received shape: {np.shape(image_sizes)}"
         )
+    for image, size in zip(images, sizes):
+        # Of files this is checked when they are read.
+        if isinstance(image, np.ndarray) and image.ndim >= 2:
+            check_shape(image, image.shape[:2], size)
     return sizes
+
+
+def check_shape(image: Any, actual: Sequence[int], stated: np.ndarray) -> None:
+    """Refuses an image whose stated (height, width) has another shape.
+
+    Raises:
+        ImageError: a ValueError that names the image.
+    """
+    if not same_shape(actual, stated.tolist()):
+        raise ImageError(
+            image,
+            "size differs from the stated one",
+            f"{actual[1]} x {actual[0]}, stated {stated[1]} x {stated[0]}",
+        )
 
 
 def all_different(texts: Sequence[str]) -> bool:

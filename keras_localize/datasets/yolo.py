@@ -31,7 +31,7 @@ from keras_localize.datasets.policy import (
     Policy,
     WithoutBox,
 )
-from keras_localize.datasets.yolo_lines import Task, corners, may_be_poses, read_line
+from keras_localize.datasets.yolo_lines import Task, are_poses, corners, read_line
 
 # Text files that tools put beside the label files, in lower case.
 _NO_LABELS = {
@@ -123,7 +123,7 @@ def read_yolo(
         if stem is not None
     }
     if task == "auto":
-        _refuse_doubt(lines, labels_dir)
+        task = _task_of(lines, labels_dir)
     for image_stem, paths in images.by_stem.items():
         stem = used[image_stem]
         for path in paths:
@@ -180,16 +180,17 @@ def _read_lines(
     return lines
 
 
-def _refuse_doubt(
-    lines: dict[str, list[_Line] | AnnotationError], labels_dir: Path
-) -> None:
+def _task_of(lines: dict[str, list[_Line] | AnnotationError], labels_dir: Path) -> Task:
+    """What the lines of a set are: `"pose"`, or boxes and polygons, `"auto"`."""
     good = [each for each in lines.values() if not isinstance(each, AnnotationError)]
-    if may_be_poses(values for each in good for *_, values in each):
+    poses = are_poses(values for each in good for *_, values in each)
+    if poses is None:
         raise AnnotationError(
             labels_dir,
             "polygons or poses",
             expected='`task="segment"` or `task="pose"`: these lines may be either',
         )
+    return "pose" if poses else "auto"
 
 
 def _objects(

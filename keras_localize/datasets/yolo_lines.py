@@ -53,7 +53,7 @@ def corners(
         values: the numbers after the class.
         task: `"detect"`: a box, and perhaps a confidence; `"segment"`: a polygon, and
             perhaps a confidence; `"pose"`: a box and keypoints of two or three
-            numbers; `"auto"`: by the count of the numbers.
+            numbers; `"auto"`: a box or a polygon, by the count of the numbers.
         path: the file, for the error.
         place: the line, for the error.
     """
@@ -62,7 +62,7 @@ def corners(
         return _box(values), None
     if count == 5 and 0 <= values[4] <= 1 and task != "segment":
         return _box(values), "confidence left out"
-    if task == "pose" or (task == "auto" and _has_flags(values)):
+    if task == "pose":
         if count > 5 and ((count - 4) % 2 == 0 or (count - 4) % 3 == 0):
             return _box(values), "box of a pose, keypoints left out"
     elif task != "detect" and count >= 6:
@@ -73,24 +73,30 @@ def corners(
     raise malformed(values, path, place)
 
 
-def may_be_poses(lines: Iterable[Sequence[float]]) -> bool:
-    """Whether the lines that look like polygons may as well be boxes with keypoints.
+def are_poses(lines: Iterable[Sequence[float]]) -> bool | None:
+    """Whether the lines that are more than a box are boxes with keypoints.
 
-    A pose of keypoints without flags has as many numbers as some polygon. Poses all
-    have the same number of keypoints, which lie in their boxes; polygons differ in
-    length, and read as poses most of them reach out of their boxes or of the image.
+    One line alone does not say: a polygon that was cut at the border has zeros and
+    ones where a pose has flags, and a pose without flags has as many numbers as some
+    polygon. But poses all have the same number of keypoints, which lie in their boxes;
+    polygons differ in length, and read as poses most of them reach out of their boxes
+    or of the image.
 
     Args:
         lines: the numbers after the class, of all lines.
+
+    Returns:
+        True, False for polygons, or None if they may be either.
     """
-    polygons = [
-        values
-        for values in lines
-        if len(values) >= 6 and len(values) % 2 == 0 and not _has_flags(values)
-    ]
-    if not polygons or len({len(values) for values in polygons}) > 1:
+    longer = [values for values in lines if len(values) >= 6]
+    if not longer or len({len(values) for values in longer}) > 1:
         return False
-    return sum(map(_keypoints_lie_inside, polygons)) > len(polygons) / 2
+    flagged = sum(map(_has_flags, longer))
+    if flagged == len(longer):
+        return True
+    even = len(longer[0]) % 2 == 0
+    inside = sum(map(_keypoints_lie_inside, longer)) if even else 0
+    return None if max(flagged, inside) > len(longer) / 2 else False
 
 
 def _box(values: Sequence[float]) -> Corners:

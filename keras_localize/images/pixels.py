@@ -19,14 +19,15 @@ def to_rgb(image: Image.Image, source: ImageSource) -> Image.Image:
         ImageError: for a mode whose range of values is not known.
     """
     mode = image.mode
-    if mode == "RGB":
+    transparent = "transparency" in image.info
+    if mode == "RGB" and not transparent:
         image.load()
         return image
     if mode == "I" or mode.startswith("I;16"):
         return Image.fromarray(eight_bits(np.asarray(image))).convert("RGB")
     if mode in ("F", "LAB"):
         raise ImageError(source, "unknown pixel format", f"mode {mode}")
-    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or transparent:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         return Image.alpha_composite(black, image).convert("RGB")

@@ -15,6 +15,7 @@ from keras_localize.boxes import clip, convert, iou
 from keras_localize.checks import check_bool, check_number
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.datasets.dataset_argument import check_dataset
+from keras_localize.datasets.real_sizes import with_real_sizes
 from keras_localize.localizer.conformal import (
     conformal_margin,
     isotonic_knots,
@@ -46,7 +47,7 @@ class Calibration:
     `flip_average` and `refine`.
 
     Attributes:
-        coverage: the probability with which the outer box shall hold the object.
+        coverage: the probability with which the outer box should contain the object.
         images: how many images it was made from.
         margin: how far each side of the outer box lies outside of the box, in widths
             (left, right) and heights (top, bottom) of the box; infinite, for the whole
@@ -56,8 +57,8 @@ class Calibration:
             empty unless it was made with `per_class=True`.
         quality: (x, y) of the knots of the increasing polyline from the predicted
             quality to the calibrated one; None where the model predicts none.
-        weights: a number that is another one for a model with other weights; 0 where
-            it was made from answers alone.
+        weights: a checksum of the model's weights; 0 where it was made from answers
+            alone.
 
     Example:
 
@@ -77,7 +78,14 @@ class Calibration:
     weights: int = 0
 
     def calibrated_quality(self, quality: Tensor) -> Tensor:
-        """Predicted quality (N, 1) to the IoU that such boxes have on average."""
+        """Predicted quality to the IoU that such boxes have on average.
+
+        Args:
+            quality: (N, 1), as the model predicts it, in [0, 1].
+
+        Returns:
+            (N, 1) float32 in [0, 1]; `quality` itself where the calibration has none.
+        """
         if self.quality is None:
             return quality
         x, y = (np.array(knots, "float64") for knots in self.quality)
@@ -97,13 +105,16 @@ class Calibration:
         label: Tensor | None,
         quality: Tensor | None,
     ) -> Tensor:
-        """The boxes that hold the objects.
+        """The boxes that contain the objects.
 
         Args:
             boxes: predicted boxes (N, 4), `xyxy` in pixels of the images.
             image_sizes: (N, 2), (height, width).
             label: (N,) predicted class ids; None where there are no margins by class.
             quality: (N, 1) as the model predicts it; None where it predicts none.
+
+        Returns:
+            (N, 4) float32 `xyxy` in pixels, clipped to the images.
 
         Raises:
             ValueError: without `quality`, if the calibration was made with it.
@@ -229,7 +240,7 @@ def calibrate_localizations(
             "`dataset` must have images with boxes, and answers with boxes to them. "
             "Received: none"
         )
-    truth, answers = dataset[list(counted)], list(counted.values())
+    truth, answers = with_real_sizes(dataset[list(counted)]), list(counted.values())
     boxes = np.array([answer.box for answer in answers], "float32")
     true = to_numpy(convert(truth.boxes, "rel_xyxy", "xyxy", truth.image_sizes))
     errors = side_errors(boxes, true)

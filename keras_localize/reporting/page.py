@@ -317,7 +317,8 @@ def _card(one: dict[str, Any], image: Any, true_box: np.ndarray) -> str:
     facts = [] if one["iou"] is None else [f"IoU {one['iou']:.3f}"]
     if answer["label"] is not None:
         name = answer["class_name"] or f"class {answer['label']}"
-        facts.append(f"{name} {answer['score']:.2f}")
+        score = answer["score"]
+        facts.append(f"{name} {'' if score is None else f'{score:.2f}'}".rstrip())
     if one["right"] is False:
         facts.append(f"is {one['true_class']}")
     if answer["quality"] is not None:
@@ -326,6 +327,11 @@ def _card(one: dict[str, Any], image: Any, true_box: np.ndarray) -> str:
         "true": None if np.isnan(true_box).any() else true_box,
         "predicted": answer["box"],
         "outer": answer["outer_box"],
+    }
+    # What was NaN is None by now.
+    boxes = {
+        name: None if box is None or None in list(box) else box
+        for name, box in boxes.items()
     }
     try:
         pixels = load(image)

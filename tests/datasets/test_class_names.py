@@ -35,7 +35,7 @@ def test_names_in_memory(given_names):
     ("name", "text"),
     [
         ("classes.txt", "\ufeffcat\r\ndog\r\n"),
-        ("obj.names", "cat\n\ndog"),
+        ("obj.names", "cat\ndog\n\n \n"),
         ("a.yaml", "train: ../x\nnc: 2\nnames: ['cat', 'dog']\n"),
         ("b.yml", "\ufeffnames:\r\n  - cat\r\n  - dog\r\n"),
         ("c.yaml", "path: x  # root\nnames:\n  1: dog\n  0: cat\n"),
@@ -127,3 +127,17 @@ def test_natural_order(names):
 
 def test_names_are_composed():
     assert read_class_names([normalize("NFD", "Bär")]) == [normalize("NFC", "Bär")]
+
+
+@pytest.mark.parametrize("text", ["cat\n\ndog\n", "\ncat\ndog\n"])
+def test_an_empty_line_would_shift_the_ids(tmp_path, text):
+    """Label tools count it; read without it, the next class had another id."""
+    (tmp_path / "obj.names").write_text(text)
+    with pytest.raises(AnnotationError, match=r"obj\.names: bad class names"):
+        read_class_names(tmp_path / "obj.names")
+
+
+def test_numbers_sort_by_their_value_in_every_form():
+    names = ["10.0", "2.0", "1", "0.5", "10", "cat", "1e3", "٣"]
+    expected = ["0.5", "1", "2.0", "10", "10.0", "1e3", "cat", "٣"]
+    assert in_natural_order(names) == expected

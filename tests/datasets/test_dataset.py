@@ -327,7 +327,7 @@ def test_class_weights_multiply_the_label_weights():
     for given_weights in ({2: 3.0, "class 0": 0.5}, {"class 2": 3, 0: 0.5}):
         weights = flat(dataset.to_pydataset(8, class_weight=given_weights))[3]
         assert weights.tolist() == np.array([0.5, 1, 3])[dataset.labels].tolist()
-    for bad in ("even", {3: 1.0}, {"cat": 1.0}, {0: -1.0}, 2):
+    for bad in ("even", {3: 1.0}, {"cat": 1.0}, {0: -1.0}, {0: "2"}, 2):
         with pytest.raises(ValueError, match="`class_weight`"):
             dataset.to_pydataset(8, class_weight=bad)
 
@@ -598,3 +598,8 @@ def test_shards_are_disjoint_and_are_everything():
     for index, count in ((3, 3), (-1, 3), (0, 0), (0.5, 2), (True, None)):
         with pytest.raises(ValueError, match=r"`index`|`count`"):
             dataset.shard(index, count)
+
+
+def test_a_record_twice_is_an_error_about_the_index():
+    with pytest.raises(ValueError, match=r"`index`.*once.*\[0 0 1\]"):
+        tiny()[[0, 0, 1]]

@@ -1,5 +1,7 @@
 """Hard negatives: squares of the images that show nothing of the object."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +9,9 @@ from PIL import Image
 from keras_localize.datasets import (
     LocalizationDataset,
     make_synthetic,
+    read_coco,
+    read_csv,
+    read_voc,
     with_hard_negatives,
 )
 from keras_localize.images import Region, letterbox, load
@@ -121,3 +126,58 @@ def test_no_room_is_an_error():
     for share in (0, -1, 1.5):
         with pytest.raises(ValueError, match="`share`"):
             with_hard_negatives(make_synthetic(3), share=share)
+
+
+@pytest.mark.parametrize("other", [{"iscrowd": 1}, {"ignore": 1}])
+def test_no_square_is_cut_where_annotations_name_more(tmp_path, other):
+    """A crowd is no object of its own, and its pixels show objects all the same."""
+    pixels = np.zeros((400, 400, 3), "uint8")
+    pixels[150:250, 20:80] = (255, 0, 0)
+    pixels[:, 150:] = (0, 255, 0)
+    Image.fromarray(pixels).save(tmp_path / "0.png")
+    Image.fromarray(pixels[:, :150]).save(tmp_path / "1.png")
+    box = {"category_id": 1, "bbox": [20, 150, 60, 100]}
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png"} for i in range(2)],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [
+            {"image_id": 0, **box},
+            {"image_id": 0, **box, "bbox": [150, 0, 250, 400], **other},
+            {"image_id": 1, **box},
+        ],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    data = read_coco(tmp_path, tmp_path / "coco.json")
+    assert len(data) == 2
+    with pytest.warns(UserWarning, match="1 of 2"):
+        made = negatives_of(with_hard_negatives(data, 1.0))
+    assert [record.name for record in made] == ["1.png beside"]
+
+
+def test_no_square_is_cut_beside_an_object_without_a_box(tmp_path):
+    Image.new("RGB", (400, 400)).save(tmp_path / "0.png")
+    sides = {"xmin": 20, "ymin": 150, "xmax": 80, "ymax": 250}
+    box = "".join(f"<{name}>{value}</{name}>" for name, value in sides.items())
+    parts = f"<bndbox>{box}</bndbox>", ""
+    objects = "".join(f"<object><name>a</name>{x}</object>" for x in parts)
+    (tmp_path / "0.xml").write_text(
+        f"<annotation><filename>0.png</filename>{objects}</annotation>"
+    )
+    data = read_voc(tmp_path, tmp_path)
+    assert data.summary().handled == {"other objects without a box": ("0.png",)}
+    with pytest.raises(ValueError, match="room"):
+        with_hard_negatives(data, 1.0)
+
+
+def test_squares_are_cut_in_pixels_of_the_file(tmp_path):
+    """Images that were scaled after they were labelled, sizes read from the labels."""
+    pixels = np.zeros((300, 400, 3), "uint8")
+    pixels[100:200, 250:390] = (255, 0, 0)
+    rows = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
+    for i in range(8):
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,800,600,red,500,200,780,400")
+    (tmp_path / "s.csv").write_text("\n".join(rows))
+    data = read_csv(tmp_path, tmp_path / "s.csv", verify=False)
+    for record in negatives_of(with_hard_negatives(data, 1.0)):
+        assert load(record.image)[..., 0].max() == 0

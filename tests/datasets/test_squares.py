@@ -152,3 +152,12 @@ def test_an_image_of_another_shape_than_stated_is_an_error(tmp_path):
     sizes[1] = (40, 80)
     with pytest.raises(ImageError, match=r"000001\.png.*stated 80 x 40"):
         batches(sizes)[1]
+
+
+def test_an_array_of_another_shape_than_stated_is_an_error():
+    """(width, height), as Pillow has it, in place of (height, width)."""
+    array = np.zeros((20, 40, 3), "uint8")
+    arguments = [array], [[0.5, 0.25, 1, 0.75]], [0], ["a"]
+    with pytest.raises(ImageError, match="40 x 20, stated 20 x 40"):
+        kl.LocalizationDataset(*arguments, image_sizes=[(40, 20)])
+    kl.LocalizationDataset(*arguments, image_sizes=[(20, 40)])

@@ -237,3 +237,34 @@ def test_yolo_replaces_nothing_and_confuses_nothing(tmp_path):
     (tmp_path / "labels").mkdir()
     with pytest.raises(ValueError, match="without labels: nothing is replaced"):
         write_yolo(tmp_path, [answer], [tmp_path / "a.png"])
+
+
+@pytest.mark.parametrize("write", [write_coco, write_csv])
+def test_numbers_of_numpy_are_numbers(write, tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    box = tuple(np.float32([1.5, 2.5, 9.5, 9.5]))
+    answer = Localization(0, "cat", np.float32(0.5), box, None)
+    write(tmp_path / "out", [answer], [tmp_path / "a.png"])
+    read = read_coco if write is write_coco else read_csv
+    boxes = read(tmp_path, tmp_path / "out").boxes
+    np.testing.assert_allclose(boxes * [40, 30, 40, 30], [box], atol=1e-4)
+
+
+@pytest.mark.parametrize("write", [write_coco, write_yolo])
+def test_sizes_are_those_of_the_files(write, tmp_path):
+    """Images that were scaled after they were labelled, sizes read from the labels."""
+    Image.new("RGB", (400, 300)).save(tmp_path / "0.png")
+    (tmp_path / "s.csv").write_text(
+        "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+        "0.png,800,600,red,500,200,780,400\n"
+    )
+    data = read_csv(tmp_path, tmp_path / "s.csv", verify=False)
+    truth = data.boxes[0]
+    answer = Localization(0, "red", 1.0, (250.0, 100.0, 390.0, 200.0), None)
+    out = tmp_path / "out"
+    write(out, [answer], data)
+    if write is write_coco:
+        again = read_coco(tmp_path, out)
+    else:
+        again = read_yolo(tmp_path, out / "labels", out / "classes.txt")
+    np.testing.assert_allclose(again.boxes[0], truth, atol=1e-6)

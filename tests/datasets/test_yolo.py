@@ -12,7 +12,7 @@ def test_yolo_lines_and_names(folder):
     folder.read("yolo")
     file = folder.path / "yolo" / "a.txt"
     names = folder.path / "yolo" / "names.txt"
-    names.write_text("bird\n\ncat\n")
+    names.write_text("bird\ncat\n\n")
     (folder.path / "yolo" / "classes.txt").write_text("bird\ncat\n")
     dataset = read_yolo(folder.images, folder.path / "yolo", names)
     assert dataset.class_names == ("bird", "cat") and len(dataset) == 2
@@ -176,3 +176,37 @@ def test_layouts_with_splits(tmp_path, layout):
         dataset = read_yolo(images, labels, ["x"])
         assert np.allclose(dataset.boxes[:, 0], [0.3, 0.5], atol=1e-7)
         assert dataset.summary().skipped == {}
+
+
+# Cut at a corner of the image: every third number after the sixth is 0.
+CUT = "0 0.2 0.08 0.22 0.15 0.1 0.2 0.0 0.12 0.08 0.0"
+
+
+def test_a_polygon_cut_at_a_corner_is_no_pose(lines):
+    others = "0 0.5 0.5 0.6 0.5 0.6 0.6 0.55 0.7", "0 0.1 0.1 0.3 0.1 0.2 0.4"
+    data = lines.read(CUT, *others)
+    np.testing.assert_allclose(data["0.png"].box, [0, 0, 0.22, 0.2], atol=1e-6)
+    assert data.summary().handled == {
+        "box around a polygon": ("0.png", "1.png", "2.png")
+    }
+
+
+def test_poses_with_flags_in_most_lines_alone_are_in_doubt(lines):
+    pose = "0 0.5 0.5 0.4 0.4 0.5 0.5 2 0.6 0.6 1"
+    data = lines.read(pose, pose)
+    np.testing.assert_allclose(data[0].box, [0.3, 0.3, 0.7, 0.7], atol=1e-6)
+    with pytest.raises(AnnotationError, match="polygons or poses"):
+        lines.read(pose, pose, pose.replace(" 2 ", " 0.3 "))
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_box_that_float32_makes_empty_is_one_bad_record(tmp_path, verify):
+    for name in "ab":
+        Image.new("RGB", (2000, 1000)).save(tmp_path / f"{name}.png")
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.00000001 0.3")
+    (tmp_path / "b.txt").write_text("0 0.5 0.5 0.1 0.3")
+    options = {"verify": verify}
+    with pytest.raises(AnnotationError, match=r"a\.txt.*box of zero size"):
+        read_yolo(tmp_path, tmp_path, ["x"], **options)
+    data = read_yolo(tmp_path, tmp_path, ["x"], on_error="skip", **options)
+    assert data.summary().skipped == {"box of zero size": ("a.png",)}

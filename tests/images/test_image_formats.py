@@ -214,3 +214,12 @@ def test_float_tiff_is_refused_by_name(tmp_path):
     image = Image.open(path)
     with image, pytest.raises(ImageError, match=r"heat\.tif: unknown pixel format"):
         images.load(image)
+
+
+def test_a_transparent_colour_is_black(tmp_path):
+    """A PNG in RGB may name one colour that is transparent."""
+    pixels = np.full((4, 6, 3), 200, "uint8")
+    pixels[:2] = (255, 0, 0)
+    Image.fromarray(pixels).save(tmp_path / "t.png", transparency=(255, 0, 0))
+    pixels[:2] = 0
+    np.testing.assert_array_equal(images.load(tmp_path / "t.png"), pixels)

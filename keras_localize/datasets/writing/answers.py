@@ -9,6 +9,7 @@ from keras_localize import types
 from keras_localize.datasets.annotation import Corners
 from keras_localize.datasets.class_names import ClassNames, composed, read_class_names
 from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.real_sizes import with_real_sizes
 from keras_localize.images import inspect, list_images
 
 # What was localized: a folder, a dataset, or paths of images and folders.
@@ -70,6 +71,8 @@ def collect(
             are not files, an image outside `images_dir`, or a class that is none of
             `class_names`.
     """
+    if isinstance(images, LocalizationDataset):
+        images = with_real_sizes(images)
     paths = _paths(images)
     localizations = list(localizations)
     if len(localizations) != len(paths):

@@ -83,7 +83,7 @@ def write_coco(
 
 def _annotation(answer: Answer, classes: list[str]) -> dict[str, Any]:
     assert answer.box is not None
-    x0, y0, x1, y1 = answer.box
+    x0, y0, x1, y1 = map(float, answer.box)  # json takes no number of NumPy
     annotation: dict[str, Any] = {
         "category_id": classes.index(answer.class_name) + 1,
         "bbox": [x0, y0, x1 - x0, y1 - y0],
@@ -91,5 +91,5 @@ def _annotation(answer: Answer, classes: list[str]) -> dict[str, Any]:
         "iscrowd": 0,
     }
     if answer.localization.score is not None:
-        annotation["score"] = answer.localization.score
+        annotation["score"] = float(answer.localization.score)
     return annotation
