@@ -199,14 +199,18 @@ def _add_dataset(parser: argparse.ArgumentParser, required: bool = True) -> None
         options = {"nargs": len(places), "metavar": places, "default": None}
         group.add_argument(flag, help=f"read by {name}", **options)
     choices = ("skip", "keep", "negative", "error")
-    parser.add_argument("--without-box", choices=choices, help="images without a box")
+    without = "what to do with images without a box (skip)"
+    parser.add_argument("--without-box", choices=choices, help=without)
 
 
 def _add_inference(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--flip-average", action="store_true", help="predict flips too")
+    flips = "average with the horizontally flipped image"
+    parser.add_argument("--flip-average", action="store_true", help=flips)
     parser.add_argument("--refine", action="store_true", help="crop and refine")
-    parser.add_argument("--presence-threshold", type=float, help="of an object (0.5)")
-    parser.add_argument("--on-error", choices=("raise", "skip"))
+    threshold = "below this presence there is no box (0.5)"
+    parser.add_argument("--presence-threshold", type=float, help=threshold)
+    errors = "what to do with images that cannot be read (raise)"
+    parser.add_argument("--on-error", choices=("raise", "skip"), help=errors)
     parser.add_argument("--batch-size", type=int, help="images at a time (32)")
 
 

@@ -61,9 +61,8 @@ class RandomSquareView(PadToSquare):
             that stays visible, in [0.001, 1]; 1 keeps boxes whole.
         box_crop: probability that the zoom is drawn so that the view is a crop around
             the boxes: its side is 1.25 to 2.1 times the longer side of what holds
-            them all (of a quarter of the image, for smaller boxes). A model that is to
-            predict again on crops around its boxes, as `localize(refine=True)` does,
-            is trained for it by 0.5.
+            them all. Smaller boxes count as a quarter of the image. Use 0.5 to train a
+            model for `localize(refine=True)`, which predicts again on such crops.
         fill_value: value outside the image; masks are filled with 0.
         interpolation: `"bilinear"` or `"nearest"`.
         antialias: whether to filter where the image shrinks. Slower; see

@@ -48,8 +48,9 @@ def build_localizer(
         feature_layers: names (or outputs) of the backbone's layers that feed the
             box head; `None`: the last maps of the three coarsest strides.
         preprocessing: `"auto"`: the scaling that the backbone was trained with
-            becomes part of the model, unless it holds one already; a layer from
-            [0, 255] pixels to what the backbone takes; or `None`.
+            becomes part of the model, unless it holds one already. For a backbone
+            that is not recognized none is added, with a warning: pass a layer from
+            [0, 255] pixels to what the backbone takes. `None`: no scaling.
         dropout: rate before the label layer, in [0, 1).
         quality: whether the model also predicts the IoU of its own box.
         presence: whether the model also predicts the probability that there is an
@@ -68,7 +69,8 @@ def build_localizer(
     Raises:
         ValueError: for a backbone with a top or a fixed input that is not square, a
             missing or contradicting `image_size`, an unknown head or layer name, a
-            number of classes that is not positive, names that are not as many.
+            number of classes that is not positive, names that are not as many, a
+            `dropout` outside of [0, 1).
 
     Example:
 

@@ -20,9 +20,10 @@ class FeatureBatches(keras.utils.PyDataset):
     are, in memory or memory-mapped, and only one batch at a time is converted.
 
     Args:
-        maps: list of feature maps, each an array of N rows.
-        targets: dict of arrays of N rows by output, or one such array.
-        weights: the same, of sample weights.
+        maps: list of feature maps (N, H, W, C), float16 or float32.
+        targets: dict of arrays of N rows by output, or one such array: label (N,)
+            class ids, box (N, 4) `rel_xyxy`, presence (N, 1).
+        weights: the same, of sample weights (N,).
         batch_size: rows per batch; the last batch may be smaller.
         shuffle: whether each epoch has a new order.
         seed: the order is a function of (seed, epoch). None: taken from
@@ -102,7 +103,7 @@ class FeatureBatches(keras.utils.PyDataset):
         return keras.tree.map_structure(take, self.arrays)
 
     def release(self) -> None:
-        """Lets go of the arrays; no batch can be had afterwards.
+        """Releases the arrays. The object cannot be used afterwards.
 
         On TensorFlow Keras keeps a PyDataset that it was given for as long as the
         process lives, and with it gigabytes of features.

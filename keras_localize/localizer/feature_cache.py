@@ -42,8 +42,8 @@ def cache_features(
 
     Training the heads on them takes seconds, where training through the backbone
     takes minutes. The horizontal flip of each image doubles the data for the price of
-    a second pass; `augment=RandomSquareView(...)` in the batches and `views=` give
-    as many views more as wanted.
+    a second pass; `augment=RandomSquareView(...)` in the batches and `views=` add
+    more views.
 
     Args:
         features: the first model of `Localizer.split()`.

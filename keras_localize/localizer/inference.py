@@ -105,21 +105,22 @@ class Localizes:
             batch_size: how many images are predicted at a time.
             flip_average: whether to predict for the horizontal flip of each image
                 too and to average (test-time augmentation): slightly better boxes
-                for twice the time.
+                for a second prediction. Default: False.
             refine: crop-and-refine inference: predict again on a square crop of 1.6
                 times the predicted box, at the image's own resolution. The box and
                 its quality are those of the crop, the label's probabilities the mean
                 of both, in which the crop counts twice. It helps where objects are
                 small in their images and where the model was trained on views of
                 several sizes (`RandomSquareView`); it costs a second prediction and a
-                second decoding.
-            on_error: for an image that cannot be read: `"raise"` an error, or
-                `"skip"` it: `None` stands in its place, and one warning counts and
-                names such images.
-            presence_threshold: where a model predicts whether there is an object:
-                below this probability the box is `None`.
-            verbose: 1: a progress bar; 0: none; 2: one line at the end; `"auto"`: a
-                progress bar in a terminal if there are several batches.
+                second decoding. The presence is that of the first prediction. Default:
+                False.
+            on_error: for an image that cannot be read: `"raise"` (the default) an
+                error, or `"skip"` it: `None` stands in its place, and one warning
+                counts and names such images.
+            presence_threshold: in [0, 1], default 0.5. Where a model predicts whether
+                there is an object: below this probability the box is `None`.
+            verbose: 1: a progress bar; 0: none; 2: one line at the end; `"auto"`, the
+                default: a progress bar in a terminal if there are several batches.
 
         Any number of threads may call it at once, as in a server: images are decoded
         in parallel, and one batch at a time is predicted.
@@ -283,6 +284,11 @@ class _Pipeline:
         image_sizes = np.array([read.size for read in batch], "int32")
         outputs = self._predict([read.square for read in batch])
         boxes = to_numpy(to_original(outputs["box"], image_sizes, size))
+        if not np.isfinite(boxes).all():
+            warn(
+                "The localizer predicts boxes that are not finite: NaN or infinity is "
+                "among its weights, as after a training that diverged."
+            )
         errors: list[ImageError | None] = [None] * len(batch)
         if self.refine:
             windows = windows_around(boxes, image_sizes.astype("float64"), size)

@@ -46,7 +46,12 @@ class _Slower:
 
 @keras.saving.register_keras_serializable(package="keras_localize")
 class OneCycleAdamW(_AdamW):
-    """AdamW with one cycle of the learning rate (arXiv 1708.07120) over each `fit`.
+    """AdamW with a one-cycle learning-rate schedule (arXiv 1708.07120).
+
+    The rate starts at a tenth of the peak, reaches the peak after an eighth of the
+    steps, and falls to 0 along a half cosine. `fit` of a `Localizer`, or of the heads
+    of `Localizer.split`, has one cycle. For another model call `start_cycle(steps)`
+    before `fit`; without it the rate is constant.
 
     Outside of a cycle `learning_rate` is the peak. It stays an ordinary variable: a
     rate that you or a callback set is kept, and ends the cycle.
@@ -116,7 +121,7 @@ class OneCycleAdamW(_AdamW):
         """Sets a cycle over the next `steps` steps, unless the rate was set by hand."""
         if self._rate_is_own():
             self.cycle_start.assign(ops.cast(self.iterations, "float32"))
-            self.cycle_steps.assign(float(steps))
+            self.cycle_steps.assign(float(self._updates(steps)))
 
     def is_within_cycle(self, done: int, steps: int) -> bool:
         """Whether a cycle of `steps` steps was left after `done` of them.
@@ -124,7 +129,14 @@ class OneCycleAdamW(_AdamW):
         As by a checkpoint, from which the same `fit` goes on.
         """
         start, length = (int(to_numpy(x)) for x in (self.cycle_start, self.cycle_steps))
-        return length == steps and int(to_numpy(self.iterations)) == start + done
+        iterations = int(to_numpy(self.iterations))
+        # Rounded as Keras does.
+        done //= self.gradient_accumulation_steps or 1
+        return length == self._updates(steps) and iterations == start + done
+
+    def _updates(self, steps: int) -> int:
+        """How often weights change in so many steps: Keras counts these alone."""
+        return math.ceil(steps / (self.gradient_accumulation_steps or 1))
 
     def end_cycle(self) -> None:
         """Ends the cycle; its rate becomes the peak again."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_localize.types import Tensor
 
-# Side of the crop by the longer side of the box; docs/benchmarks.md has what was tried.
+# Side of the crop by the longer side of the box.
 CONTEXT = 1.6
 # Pixels are not magnified further than this, because there is nothing more to see.
 # (A smaller image than that is magnified as a whole, as it is without a crop.)

@@ -60,6 +60,25 @@ def match_targets(
     return matched, {name: weight(name) for name in names}
 
 
+def as_class_ids(label: Any, num_classes: int | None, units: int) -> Any:
+    """Labels of an output with one unit as class ids, where they are one-hot.
+
+    Keras would compare both columns with the one unit.
+
+    Args:
+        label: (B,), (B, 1) or (B, classes).
+        num_classes: how many classes the output tells apart.
+        units: how many units it has.
+    """
+    if units > 1 or len(label.shape) != 2:
+        return label
+    if num_classes == 2 and label.shape[1] == 2:
+        return label[:, 1:]
+    if num_classes == 1:
+        return ops.where(label == 1, ops.zeros_like(label), label)
+    return label
+
+
 def without_absent(
     targets: dict[str, Any], sample_weight: dict[str, Any] | None
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -193,6 +212,8 @@ def _check_labels(labels: np.ndarray, absent: Any, num_classes: int) -> None:
     if labels.ndim == 2 and labels.shape[1] > 1:
         return
     ids = labels.reshape(-1)
+    if num_classes == 1 and labels.ndim == 2:
+        ids = np.where(ids == 1, 0, ids)  # one-hot
     bad = ~((ids >= 0) & (ids < num_classes) & (ids % 1 == 0)) & ~np.asarray(absent)
     if bad.any():
         raise ValueError(

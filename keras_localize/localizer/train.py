@@ -1,9 +1,8 @@
 """One call that trains a localizer: heads on cached features, then fine-tuning."""
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from keras_localize import types
 from keras_localize.checks import (
+    check_channels_last,
     check_non_negative_int,
     check_positive_int,
     check_seed,
@@ -20,16 +20,13 @@ from keras_localize.datasets import LocalizationDataset, with_hard_negatives
 from keras_localize.datasets.batches import TARGETS, Target
 from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.layers import RandomSquareView
-from keras_localize.localizer.candidates import (
-    Candidate,
-    best,
-    evaluated_candidates,
-)
+from keras_localize.localizer.candidates import Candidate, best, evaluated_candidates
 from keras_localize.localizer.class_names import check_known_classes
 from keras_localize.localizer.defaults import default_optimizer
 from keras_localize.localizer.early_quality import EarlyQuality
 from keras_localize.localizer.feature_batches import FeatureBatches
 from keras_localize.localizer.feature_cache import Cached, cache_features
+from keras_localize.localizer.features import trainable_as_before
 from keras_localize.localizer.localizer import Localizer
 from keras_localize.localizer.resumable import History, joined, resumable_fit
 from keras_localize.localizer.training import LocalizationModel
@@ -65,8 +62,8 @@ def train_localizer(
 ) -> History:
     """Trains a localizer on a dataset, by a recipe that suits its size.
 
-    1. *features*: the features of the frozen backbone are computed once, for several
-       random views of each image and their horizontal flips.
+    1. *features*: those of the frozen backbone are computed once, for several random
+       views of each image and their horizontal flips.
     2. *heads*: the heads are trained on these features.
     3. *fine-tuning*, with `fine_tune_epochs`: all layers are trained, on a new random
        view of each image in every epoch.
@@ -76,12 +73,13 @@ def train_localizer(
        Of these, the set with the best mean of both is kept. So fine-tuning never makes
        the model worse on these images.
 
-    A backbone that is trainable when it comes here, because it has no pretrained
-    weights, is trained as a whole, in one phase named *all layers*.
+    A backbone that is trainable already, because it has no pretrained weights, is
+    trained as a whole, in one phase named *all layers*.
 
-    The rules behind the defaults, and the measurements behind the rules, are in
-    docs/localizer.md. `Localizer.split`, `cache_features`, `FeatureBatches`,
-    `Localizer.unfreeze`, `compile` and `fit` are the parts, for recipes of your own.
+    The rules behind the defaults are in docs/localizer.md, and the measurements behind
+    the rules in docs/benchmarks.md. For recipes of your own, `Localizer.split`,
+    `cache_features`, `FeatureBatches`, `Localizer.unfreeze`, `compile` and `fit` are
+    the parts.
 
     Args:
         localizer: what is trained, in place. Afterwards it is compiled with the
@@ -121,8 +119,8 @@ def train_localizer(
 
     Raises:
         ValueError: for an empty dataset, a class that the localizer lacks, a `cache`
-            of a call with other arguments, or `fine_tune_epochs` with a backbone that
-            is trainable already.
+            of a call with other arguments, channels first, or `fine_tune_epochs` with
+            a backbone that is trainable already.
 
     Example:
 
@@ -144,6 +142,7 @@ def train_localizer(
             "`localizer` must be a Localizer, as `build_localizer` makes it. "
             f"Received: {type(localizer).__name__}"
         )
+    check_channels_last()
     check_positive_int(batch_size, "batch_size")
     check_non_negative_int(fine_tune_epochs, "fine_tune_epochs")
     check_verbose(verbose)
@@ -220,7 +219,7 @@ class _Training:
             self.compile()
             return history
         before = localizer.get_weights()
-        with _trainable_as_before(localizer):
+        with trainable_as_before(localizer.backbone):
             history = joined(history, self.fine_tune())
         candidates = self.candidates(before, held_out)
         kept = best(candidates)
@@ -286,15 +285,12 @@ class _Training:
         """Trains a network that has no pretrained weights."""
         self.localizer.compile()
         plan = self.plan
-        return self.fit_squares(
-            "all layers", plan.head_epochs, plan.batch_size, "all_layers"
-        )
+        epochs, batch_size = plan.head_epochs, plan.batch_size
+        return self.fit_squares("all layers", epochs, batch_size, "all_layers")
 
-    def fit_squares(
-        self, phase: str, epochs: int, batch_size: int, part: str
-    ) -> History:
-        """Trains the localizer itself, on random views."""
-        views = self.views(batch_size=batch_size, shuffle=True)
+    def fit_squares(self, phase: str, epochs: int, batch: int, part: str) -> History:
+        """Trains the localizer itself, on random views, `batch` at a time."""
+        views = self.views(batch_size=batch, shuffle=True)
         validation = self.validation_squares
         return self.fit(phase, self.localizer, views, epochs, validation, part)
 
@@ -388,18 +384,6 @@ class _Training:
     def say(self, text: str) -> None:
         if self.verbose:
             print(text, flush=True)
-
-
-@contextlib.contextmanager
-def _trainable_as_before(localizer: Localizer) -> Iterator[None]:
-    """Afterwards the same layers are trainable as before."""
-    layers = [localizer.backbone, *localizer.backbone.layers]
-    flags = [layer.trainable for layer in layers]
-    try:
-        yield
-    finally:
-        for layer, flag in zip(layers, flags):
-            layer.trainable = flag
 
 
 def _matched(

@@ -20,6 +20,7 @@ from keras_localize.localizer.defaults import (
 from keras_localize.localizer.heads import SingleClass
 from keras_localize.localizer.one_cycle import OneCycle, OneCycleAdamW
 from keras_localize.localizer.targets import (
+    as_class_ids,
     check_targets,
     match_targets,
     without_absent,
@@ -102,11 +103,13 @@ class LocalizationModel(keras.Model):
         """`keras.Model.fit`, after a check of targets that are given as arrays.
 
         Targets and weights are dicts by output, or lists in the order of
-        `output_names`; those that the model has no output for are ignored. Callbacks
+        `output_names`; those that the model has no output for are ignored. Targets:
+        label (B,) class ids or (B, classes) one-hot, box (B, 4) `rel_xyxy`, presence
+        (B, 1) of 1 and 0; weights: (B,). Callbacks
         that monitor an IoU or an accuracy need no `mode=`. Batches of this library
         have the order and the draws of the epoch of this `fit`, whatever they were
-        used for before; see `keras_localize.datasets.EpochOrder`. An array of images
-        that are not in [0, 255] is warned of.
+        used for before; see `keras_localize.datasets.EpochOrder`. There is a warning
+        for an array of images outside [0, 255].
 
         Raises:
             ValueError: for class ids out of range and boxes that are not `rel_xyxy`,
@@ -206,7 +209,11 @@ class LocalizationModel(keras.Model):
         return [name for name in self.output_names if name != "quality"]
 
     def _matched(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        return without_absent(*match_targets(y, sample_weight, self._targets()))
+        y, sample_weight = match_targets(y, sample_weight, self._targets())
+        if "label" in y:
+            units = self._named_outputs()["label"].shape[-1]
+            y = {**y, "label": as_class_ids(y["label"], self._count_classes(), units)}
+        return without_absent(y, sample_weight)
 
     def _count_classes(self) -> int | None:
         outputs = self._named_outputs()
@@ -251,7 +258,9 @@ class LocalizationModel(keras.Model):
 class LocalizerHeads(LocalizationModel):
     """The heads of a localizer as a model on feature maps, from `Localizer.split`.
 
-    A functional model: `LocalizerHeads(inputs, outputs)`.
+    A functional model: `LocalizerHeads(inputs, outputs)`. It takes the list of feature
+    maps (B, H, W, C) that the first model of `split` gives, and its outputs are those
+    of the localizer. `compile` and `fit` have the localizer's defaults.
     """
 
 

@@ -1,6 +1,6 @@
 """How `train_localizer` trains: the defaults as functions of data and network.
 
-docs/localizer.md has the measurements behind the numbers here.
+docs/benchmarks.md has the measurements behind the numbers here.
 """
 
 import dataclasses

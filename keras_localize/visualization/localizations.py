@@ -36,8 +36,9 @@ def plot_localizations(
 
     Above each image stand the predicted class with its score, the true class where
     it is another, and the IoU of the two boxes where there are two; below it the name
-    of the file or the record. A calibrated answer's `outer_box` is dotted. Of an answer
-    without a box, whose presence is below the threshold, the presence is told.
+    of the file or the record. A calibrated answer's `outer_box` is dotted. If an answer
+    has no box because its presence is below the threshold, the title shows the
+    presence.
 
     Args:
         images: N images: paths, PIL images or arrays (height, width, 3) in

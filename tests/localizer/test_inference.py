@@ -447,3 +447,12 @@ def test_arrays_along_one_axis_are_iterables(localizer, paths, expected):
     assert_same(localizer.localize(pandas.Series(texts)), expected)
     skipped = localizer.localize(texts[:0], on_error="skip")
     assert skipped == []
+
+
+def test_boxes_that_are_not_finite_are_warned_of(rng):
+    localizer = build_localizer(tiny_backbone(), 3, quality=True)
+    localizer.set_weights([np.full_like(w, np.nan) for w in localizer.get_weights()])
+    image = rng.integers(0, 256, (40, 50, 3)).astype("uint8")
+    with pytest.warns(UserWarning, match="not finite") as caught:
+        localizer.localize(image)
+    assert caught[0].filename == __file__

@@ -208,3 +208,19 @@ def test_rate_factors_in_fit(backbone, batch):
     after = [keras.ops.convert_to_numpy(v) for v in localizer.trainable_variables]
     np.testing.assert_array_equal(after[0], before[0])
     assert sum(not np.array_equal(a, b) for a, b in zip(after, before)) > count / 2
+
+
+@pytest.mark.parametrize("accumulated", [2, 3])
+def test_a_cycle_counts_updates_where_gradients_are_accumulated(
+    accumulated, backbone, batch
+):
+    localizer = build_localizer(backbone, 3)
+    steps = accumulated
+    localizer.compile(
+        OneCycleAdamW(1e-3, gradient_accumulation_steps=steps), run_eagerly=EAGER
+    )
+    rates, (x, y, w) = Rates(), batch
+    options = {"batch_size": 2, "epochs": 6, "callbacks": [rates], "verbose": 0}
+    localizer.fit(x, y, sample_weight=w, **options)
+    expected = np.repeat(cycle(1e-3, 24 // steps), steps)
+    np.testing.assert_allclose(rates.seen, expected, rtol=1e-5)

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from tiny_backbone import tiny_backbone
 
-from keras_localize import IoUMetric, build_localizer, make_synthetic
+from keras_localize import (
+    IoUMetric,
+    build_localizer,
+    make_synthetic,
+    train_localizer,
+)
 from keras_localize.boxes import iou
 from keras_localize.localizer.label_loss import LabelCrossentropy
 from keras_localize.localizer.targets import check_targets
@@ -347,3 +352,45 @@ def test_images_in_another_range_are_warned_of(scale, offset, localizer, batch):
     assert __file__ in {one.filename for one in caught}
     for good in (x, x.astype("uint8"), np.zeros_like(x)):
         localizer.evaluate(good, y, verbose=0)
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a"]])
+def test_one_unit_counts_one_hot_labels_as_class_ids(names, batch):
+    """Keras would compare two columns with one unit: an accuracy of 0.5 for ever."""
+    localizer = build_localizer(tiny_backbone(), 1, class_names=names)
+    localizer.compile(run_eagerly=keras.backend.backend() == "tensorflow")
+    x, y, _ = batch
+    ids = y["label"] % len(names)
+    one_hot = np.eye(len(names), dtype="float32")[ids]
+    given = {"ids": ids, "column": ids[:, None], "one-hot": one_hot}
+    values = {
+        name: localizer.evaluate(x, {**y, "label": label}, verbose=0, return_dict=True)
+        for name, label in given.items()
+    }
+    for name in ("column", "one-hot"):
+        assert values[name] == pytest.approx(values["ids"], rel=1e-5)
+
+    def stream():
+        yield x, {**y, "label": one_hot}
+
+    value = localizer.evaluate(stream(), steps=1, verbose=0, return_dict=True)
+    assert value == pytest.approx(values["ids"], rel=1e-5)
+
+
+def test_channels_first_is_refused_by_name(backbone):
+    data = make_synthetic(4, num_classes=2, max_side=100)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        network = keras.Sequential(
+            [keras.Input((3, 32, 32)), keras.layers.Conv2D(4, 8, strides=8)]
+        )
+        localizer = build_localizer(
+            network, 2, class_names=data.class_names, preprocessing=None
+        )
+        localizer.compile()
+        with pytest.raises(ValueError, match="channels_last"):
+            localizer.fit(data.to_pydataset(32))
+        with pytest.raises(ValueError, match="channels_last"):
+            train_localizer(localizer, data, verbose=0)
+    finally:
+        keras.config.set_image_data_format("channels_last")
