@@ -222,7 +222,7 @@ def parse_arguments():
     add("--batch-size", type=positive, default=32)
     add("--limit", type=positive, help="use only so many images")
     add("--seed", type=int, default=0)
-    add("--cache", help="folder with which an interrupted run goes on")
+    add("--cache", help="folder with which an interrupted run continues")
     add("--output", default="runs/oxford_pets", help="folder for what is written")
     args = parser.parse_args()
     args.image_size = args.image_size or (96 if args.demo else 224)

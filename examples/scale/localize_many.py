@@ -5,7 +5,7 @@
 
 Every worker is a process with a localizer of its own. The answers are rows of Parquet
 files in `answers/`; an image that cannot be read is a row as well, with the reason in
-its column `error`. Run again, after it was stopped or killed, it goes on with the
+its column `error`. Run again, after it was stopped or killed, it continues with the
 images that have no row yet.
 
 On several machines the folder must be one that all of them see, and a Ray cluster must
