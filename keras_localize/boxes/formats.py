@@ -76,7 +76,8 @@ def area(
         bounding_box_format: format of `boxes`; see `convert`.
 
     Returns:
-        Tensor of shape `(...)`. A box whose corners are inverted is empty: 0.
+        Tensor of shape `(...)`, float64 if `boxes` is, else float32. A box whose
+        corners are inverted is empty: 0.
 
     Raises:
         ValueError: for an unknown format or a last axis that is not 4.

@@ -76,7 +76,8 @@ def from_square(
             square on the way in and to the image on the way out.
 
     Returns:
-        Tensor of the shape and format of `boxes`. Nothing is clipped: see `clip`.
+        Tensor of the shape and format of `boxes`, float64 if `boxes` is, else
+        float32. Nothing is clipped: see `clip`.
 
     Raises:
         ValueError: as `to_square`.

@@ -31,7 +31,7 @@ def clip(
             pair, or a tensor `(B, 2)` that matches `boxes` from the left.
 
     Returns:
-        Tensor of the shape and format of `boxes`.
+        Tensor of the shape and format of `boxes`, float64 if `boxes` is, else float32.
 
     Raises:
         ValueError: as `convert`.

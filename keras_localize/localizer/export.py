@@ -102,9 +102,10 @@ def export_localizer(
 
     Args:
         localizer: a `Localizer`.
-        path: where to write: a folder for `"tf_saved_model"`, a file else. What is
-            there already is replaced, once the export has succeeded. `"openvino"`
-            needs the ending `.xml`, and writes a `.bin` file beside it.
+        path: where to write: a folder for `"tf_saved_model"`, a file else. A file, an
+            empty folder or an earlier SavedModel that is there already is replaced,
+            once the export has succeeded. `"openvino"` needs the ending `.xml`, and
+            writes a `.bin` file beside it.
         format: `"tf_saved_model"`, `"onnx"`, `"litert"`, `"openvino"` or `"torch"`.
             Each needs its own package: see docs/export.md.
         image: `"any"`: images of any size, letterboxed inside (`"tf_saved_model"` and
