@@ -226,10 +226,12 @@ def parse_arguments():
     add("--output", default="runs/oxford_pets", help="folder for what is written")
     args = parser.parse_args()
     args.image_size = args.image_size or (96 if args.demo else 224)
-    try:  # now, and not after the training
-        Path(args.output).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"argument --output: cannot write there: {error}")
+    for name, folder in (("output", args.output), ("cache", args.cache)):
+        try:  # now, and not after the training
+            if folder is not None:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"argument --{name}: cannot write there: {error}")
     return args
 
 

@@ -1,8 +1,10 @@
 """The command line: `keras-localize`, or `python -m keras_localize`."""
 
 import argparse
+import errno
 import json
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, get_args
@@ -10,8 +12,10 @@ from typing import Any, NoReturn, get_args
 import keras
 
 import keras_localize as kl
+from keras_localize.datasets.writing.yolo import check_new
 from keras_localize.files import replacing
 from keras_localize.localizer.export import Format, ImageKind, Precision
+from keras_localize.reporting.page import check_page
 
 # Flag -> the reader, and what it is given.
 _READERS = {
@@ -56,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    if args.output is not None:
+        _check_no_folder(args.output)
     report = _report_on(args)
     print(report)
     if args.output is not None:
@@ -64,7 +70,11 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    _report_on(args).save_html(args.path, **_chosen(args, "history", "title", "images"))
+    options = _chosen(args, "history", "title", "images")
+    # What is wrong is said now, and not after hours of inference.
+    check_page(**options)
+    _check_no_folder(args.path)
+    _report_on(args).save_html(args.path, **options)
     _say_written(args.path)
 
 
@@ -75,6 +85,10 @@ def _report_on(args: argparse.Namespace) -> kl.LocalizationReport:
 
 
 def _localize(args: argparse.Namespace) -> None:
+    if args.output is not None and args.format == "yolo":
+        check_new(args.output)
+    elif args.output is not None:
+        _check_no_folder(args.output)
     found = _load(args.localizer).iter_localize(
         args.images, **_chosen(args, *_INFERENCE)
     )
@@ -100,6 +114,11 @@ def _export(args: argparse.Namespace) -> None:
     _say_written(args.path)
 
 
+def _check_no_folder(path: str) -> None:
+    if Path(path).is_dir():
+        raise IsADirectoryError(errno.EISDIR, "must be a file, not a folder", path)
+
+
 def _say_written(path: str) -> None:
     print(f"wrote {path}")
 
@@ -107,7 +126,20 @@ def _say_written(path: str) -> None:
 def _load(path: str) -> kl.Localizer:
     if not Path(path).exists():
         raise ValueError(f"`localizer` must be a saved localizer. Missing: {path}")
-    localizer = keras.saving.load_model(path)
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            "`localizer` must be a .keras file, as `Localizer.save` writes it. "
+            f"Received: {path}"
+        )
+    try:
+        localizer = keras.saving.load_model(path)
+    except TypeError as error:
+        # Keras's message is the whole config of the model.
+        raise ValueError(
+            "`localizer` must consist of layers that are registered in this program. "
+            "Where it has layers of your own, import them in Python and use "
+            f"`evaluate_localizer`, `localize` or `export_localizer`. Received: {path}"
+        ) from error
     if not isinstance(localizer, kl.Localizer):
         raise ValueError(
             "`localizer` must be a saved localizer. "

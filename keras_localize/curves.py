@@ -54,7 +54,7 @@ def read_history(history: Any) -> dict[str, Any]:
             f"file. Received: {type(history).__name__}"
         )
     return {
-        key: values
+        key: [float("nan") if value is None else value for value in values]
         for key, values in curves.items()
         if isinstance(values, (list, tuple, np.ndarray)) and len(values)
     }

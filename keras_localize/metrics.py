@@ -15,7 +15,7 @@ __all__ = ["IoUMetric"]
 
 
 @keras.saving.register_keras_serializable(package="keras_localize")
-class IoUMetric(keras.metrics.Mean):
+class IoUMetric(keras.metrics.MeanMetricWrapper):
     """Mean IoU of predicted boxes, or the share of them above a threshold.
 
     `keras.metrics.IoU` is another metric: it compares segmentation maps class by class,
@@ -39,7 +39,8 @@ class IoUMetric(keras.metrics.Mean):
             float32, which is also the default.
 
     Call arguments: `y_true` and `y_pred` of shape `(B, 4)`, or `(..., 4)`, the same for
-    both; `sample_weight` of shape `(B,)`. An inverted box is empty: IoU 0.
+    both; `sample_weight` of shape `(B,)` or `(...)`. An inverted box is empty: IoU 0.
+    Steps that a Keras mask leaves out do not count.
 
     Raises:
         ValueError: for a threshold outside `(0, 1]`, an unknown format, shapes that
@@ -74,24 +75,18 @@ class IoUMetric(keras.metrics.Mean):
         check_format(bounding_box_format)
         if name is None:
             name = "iou" if threshold is None else f"iou_{100 * threshold:g}"
-        super().__init__(name=name, dtype=arithmetic_dtype(dtype))
+        # The wrapper knows of masks, which `keras.metrics.Mean` does not.
+        super().__init__(self._values, name=name, dtype=arithmetic_dtype(dtype))
         self.threshold = threshold
         self.bounding_box_format: BoundingBoxFormat = bounding_box_format
 
-    def update_state(
-        self,
-        y_true: ArrayLike,
-        y_pred: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-    ) -> None:
-        """Adds a batch: `(..., 4)` boxes, and weights of shape `(...)`."""
+    def _values(self, y_true: ArrayLike, y_pred: ArrayLike) -> Tensor:
+        """One value for each box."""
         true: Tensor = ops.cast(as_boxes(y_true, "y_true"), self.dtype)
         pred: Tensor = ops.cast(as_boxes(y_pred, "y_pred"), self.dtype)
         check_same_shape(true, pred)
         values = iou(true, pred, self.bounding_box_format)
-        if self.threshold is not None:
-            values = values >= self.threshold
-        super().update_state(values, sample_weight)
+        return values if self.threshold is None else values >= self.threshold
 
     def get_config(self) -> dict[str, Any]:
         return {

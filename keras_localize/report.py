@@ -10,7 +10,7 @@ import numpy as np
 from keras_localize import figures
 from keras_localize.arrays import to_numpy
 from keras_localize.boxes import area, convert, iou
-from keras_localize.checks import check_non_negative_int
+from keras_localize.checks import check_non_negative_int, check_positive_int
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.datasets.real_sizes import with_real_sizes
@@ -144,7 +144,11 @@ class LocalizationReport(Presented):
 
         Args:
             bins: how many groups of equal size.
+
+        Raises:
+            ValueError: for `bins` that are not positive, or a report without quality.
         """
+        check_positive_int(bins, "bins")
         return figures.reliability(*self._quality_and_iou(), bins)
 
     def risk_coverage(self) -> tuple[np.ndarray, np.ndarray]:

@@ -169,3 +169,46 @@ def test_as_a_module():
     words = [sys.executable, "-m", "keras_localize", "--version"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == kl.__version__
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("localize", "localizer.keras", "images", "--output", "images"), "folder"),
+        (
+            ("localize", "localizer.keras", "images", "--output=.", "--format=yolo"),
+            "nothing is replaced",
+        ),
+        (("evaluate", "localizer.keras", "--output", "images"), "folder"),
+        (("report", "localizer.keras", "images"), "folder"),
+        (("report", "localizer.keras", "r.html", "--history", "no.csv"), "no.csv"),
+        (("report", "localizer.keras", "r.html", "--images", "-3"), "`images`"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_inference(
+    run, folder, words, message, monkeypatch
+):
+    def never(*args, **options):
+        raise AssertionError("images were predicted")
+
+    monkeypatch.setattr(kl, "evaluate_localizer", never)
+    monkeypatch.setattr(kl.Localizer, "iter_localize", never)
+    (folder / "classes.txt").write_text("kept")
+    if words[0] != "localize":
+        words = (*words, "--dataset", "data.json")
+    status, _, errors = run(*words)
+    assert status == 2 and message in errors and errors.count("\n") == 1
+    assert (folder / "classes.txt").read_text() == "kept"
+    assert len(list((folder / "images").iterdir())) == 6
+
+
+def test_a_layer_of_ones_own_is_an_error_of_one_line(run, folder):
+    class Own(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+    layers = [keras.Input((32, 32, 3)), Own(), keras.layers.Conv2D(4, 8, strides=8)]
+    localizer = kl.build_localizer(keras.Sequential(layers), 2, preprocessing=None)
+    localizer.save(folder / "own.keras")
+    status, _, errors = run("localize", "own.keras", "images")
+    assert status == 2 and "layers of your own" in errors and errors.count("\n") == 1

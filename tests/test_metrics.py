@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from differentiate import BACKEND
 
-from keras_localize import boxes
+from keras_localize import BoxLoss, boxes
 from keras_localize.metrics import IoUMetric
 
 WHOLE = [0, 0, 1, 1]
@@ -237,3 +237,23 @@ def test_errors_name_the_argument():
         IoUMetric().update_state(np.zeros((2, 1, 4)), np.zeros((2, 4)))
     with pytest.raises(ValueError, match="`y_pred`"):
         IoUMetric().update_state(np.zeros((2, 4)), np.zeros((2, 5)))
+
+
+def test_steps_that_a_mask_leaves_out_do_not_count():
+    """As of the losses, and of Keras's own metrics."""
+    inputs = keras.Input((3, 8))
+    x = keras.layers.Masking()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(4)(x))
+    box = np.array([0.1, 0.1, 0.9, 0.9], "float32")
+    model.layers[-1].set_weights([np.zeros((8, 4), "float32"), box])
+    values, truth = np.ones((5, 3, 8), "float32"), np.tile(box, (5, 3, 1))
+    values[:, 2], truth[:, 2] = 0, 0  # padding
+    model.compile("sgd", BoxLoss(), metrics=[IoUMetric(), IoUMetric(0.5)])
+    found = model.evaluate(values, truth, verbose=0, return_dict=True)
+    assert found["iou"] == pytest.approx(1) and found["iou_50"] == 1
+    weights = np.ones((5, 3), "float32")
+    model.compile("sgd", BoxLoss(), weighted_metrics=[IoUMetric()])
+    found = model.evaluate(
+        values, truth, sample_weight=weights, verbose=0, return_dict=True
+    )
+    assert found["iou"] == pytest.approx(1)

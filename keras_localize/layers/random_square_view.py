@@ -162,10 +162,11 @@ class RandomSquareView(PadToSquare):
 
     def call(self, data: Any, training: bool = True, seed: Tensor | None = None) -> Any:
         """Views of a checked image, or dict of tensors."""
-        if not training:
-            return super().call(data)
         is_dict = isinstance(data, dict)
         images = images_of(data)
+        # Of no images at all there is nothing to draw.
+        if not training or images.shape[0] == 0:
+            return super().call(data)
         xp = namespace_of(images)
         single = len(images.shape) == 3
 

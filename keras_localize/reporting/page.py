@@ -52,6 +52,18 @@ _MEANINGS = {
 }
 
 
+def check_page(*, history: Any = None, title: str = "", images: int = 12) -> None:
+    """Checks the options of `save_page`, before there is a report.
+
+    Raises:
+        ValueError: for a negative `images`, or a `history` without curves.
+        OSError: for a file that is not there.
+    """
+    check_non_negative_int(images, "images")
+    if history is not None:
+        panels_of(read_history(history))
+
+
 def save_page(
     path: Path,
     content: dict[str, Any],
@@ -72,7 +84,7 @@ def save_page(
         images: images per gallery, at most: worst, median and best boxes are at most a
             third of the images each.
     """
-    check_non_negative_int(images, "images")
+    check_page(history=history, images=images)
     sections = [
         ("Figures", _figures(content)),
         ("Curves", "" if history is None else _curves(history)),

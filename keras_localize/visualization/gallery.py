@@ -1,5 +1,6 @@
 """The same images after every epoch."""
 
+import os
 from typing import Any, Unpack
 
 import keras
@@ -7,9 +8,11 @@ import numpy as np
 
 from keras_localize.checks import check_positive_int
 from keras_localize.datasets import LocalizationDataset
+from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.files import replacing
 from keras_localize.localizer import LocalizeOptions, Localizer
 from keras_localize.types import Path
+from keras_localize.visualization.figure import grid
 from keras_localize.visualization.localizations import plot_localizations
 
 __all__ = ["LocalizationGallery"]
@@ -65,7 +68,7 @@ class LocalizationGallery(keras.callbacks.Callback):
         **options: Unpack[LocalizeOptions],
     ) -> None:
         super().__init__()
-        if len(dataset) == 0:
+        if len(check_dataset(dataset, "dataset")) == 0:
             raise ValueError("`dataset` must hold images. Received: an empty dataset")
         count = min(check_positive_int(count, "count"), len(dataset))
         chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int)
@@ -78,8 +81,10 @@ class LocalizationGallery(keras.callbacks.Callback):
         self.epochs = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Checks that there is a localizer, before the first epoch."""
-        self._localizer()
+        """Tries everything, so that what is wrong is known before the first epoch."""
+        self._localizer().localize(self.dataset[:1], **self.options)
+        os.makedirs(self.folder, exist_ok=True)
+        grid(1, 1, (1, 1))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes one file, if it is the turn of this epoch."""

@@ -8,11 +8,13 @@ import numpy as np
 
 from keras_localize.arrays import to_numpy
 from keras_localize.boxes import convert, iou
+from keras_localize.boxes.formats import check_format
 from keras_localize.checks import check_positive_int
 from keras_localize.datasets import LocalizationDataset, Record
 from keras_localize.images import load
 from keras_localize.localizer import Localization
 from keras_localize.localizer.predictions import class_probabilities
+from keras_localize.localizer.sources import each_source
 from keras_localize.markup import PREDICTED_COLOUR, TRUE_COLOUR
 from keras_localize.types import ArrayLike, BoundingBoxFormat
 from keras_localize.visualization.figure import grid
@@ -41,9 +43,10 @@ def plot_localizations(
     presence.
 
     Args:
-        images: N images: paths, PIL images or arrays (height, width, 3) in
-            [0, 255], or one array (N, height, width, 3); or a `LocalizationDataset`,
-            which brings truth and class names along.
+        images: N images, as `Localizer.localize` takes them: paths, folders, PIL
+            images or arrays (height, width, 3) in [0, 255], one array (N, height,
+            width, 3), or a single image; or a `LocalizationDataset`, which brings
+            truth and class names along.
         predictions: what was predicted for each: a list of `Localization`, as
             `Localizer.localize` gives it, with boxes in pixels of the image (`None`
             for an image that was skipped); or a dict `{"box": (N, 4), "label": ...}`
@@ -80,7 +83,9 @@ def plot_localizations(
             true_format = "rel_xyxy"
         names, images = images.names, images.images
     else:
+        images = list(each_source(images)[0])
         names = [_file_name(image) for image in images]
+    check_format(bounding_box_format)
     if len(images) == 0:
         raise ValueError("`images` must hold at least one image. Received: none")
     check_positive_int(columns, "columns")

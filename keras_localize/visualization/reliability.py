@@ -111,6 +111,11 @@ def _named(
 ) -> Mapping[str, LocalizationReport]:
     if isinstance(reports, LocalizationReport):
         reports = {"answers": reports}
+    if not isinstance(reports, Mapping):
+        raise ValueError(
+            "`reports` must be a LocalizationReport, or a dict of several by name. "
+            f"Received: {type(reports).__name__}"
+        )
     for name, report in reports.items():
         if report.quality_error is None:
             raise ValueError(

@@ -512,3 +512,14 @@ def test_bad_seeds_are_refused():
     for pixels, seed in [(image, 3), (image, np.ones((1, 2))), (image[None], [[[1]]])]:
         with pytest.raises(ValueError, match="seed"):
             RandomSquareView(8)(pixels, seed=seed)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_no_images_at_all(data_format):
+    shape = (0, 20, 30, 3) if data_format == "channels_last" else (0, 3, 20, 30)
+    given = {"boxes": np.zeros((0, 4), "float32")}
+    view = RandomSquareView(16, data_format=data_format)
+    out = view({"images": np.zeros(shape, "uint8"), "bounding_boxes": given})
+    square = (0, 16, 16, 3) if data_format == "channels_last" else (0, 3, 16, 16)
+    assert tuple(out["images"].shape) == square
+    assert tuple(out["bounding_boxes"]["boxes"].shape) == (0, 4)

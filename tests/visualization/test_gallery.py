@@ -98,3 +98,21 @@ def test_bad_arguments(data, tmp_path):
             kl.LocalizationGallery(data, tmp_path, **options)
     with pytest.raises(ValueError, match="empty"):
         kl.LocalizationGallery(data[:0], tmp_path)
+
+
+@pytest.mark.parametrize("wrong", ["option", "batch size", "folder"])
+def test_what_is_wrong_is_said_before_the_first_epoch(wrong, data, tmp_path):
+    (tmp_path / "file").write_text("")
+    options = {"option": {"foo": 1}, "batch size": {"batch_size": 0}}.get(wrong, {})
+    folder = tmp_path / ("file" if wrong == "folder" else "new")
+    localizer = make_localizer()
+    before = localizer.get_weights()
+    with pytest.raises((TypeError, ValueError, OSError)):
+        fit(localizer, data, [kl.LocalizationGallery(data, folder, **options)])
+    for old, new in zip(before, localizer.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_batches_are_no_dataset(tmp_path):
+    with pytest.raises(ValueError, match="`dataset`"):
+        kl.LocalizationGallery([1, 2], tmp_path)

@@ -9,9 +9,14 @@ import pytest
 from PIL import Image
 
 from keras_localize import visualization
-from keras_localize.datasets import LocalizationDataset
+from keras_localize.datasets import LocalizationDataset, make_synthetic
+from keras_localize.images import load
 from keras_localize.localizer.localization import Localization
-from keras_localize.visualization import plot_history, plot_localizations
+from keras_localize.visualization import (
+    plot_history,
+    plot_localizations,
+    plot_reliability,
+)
 
 IMAGES = [np.zeros((40, 80, 3), "uint8"), np.zeros((60, 20, 3), "uint8")]
 TRUE = np.array([[0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.0, 0.0]], "float32")
@@ -242,3 +247,27 @@ def test_outer_boxes_and_absent_objects():
     assert second.get_title() == "no object (presence 0.20)"
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["predicted", "outer"]
+
+
+def test_single_images_and_folders_as_localize_takes_them(tmp_path):
+    data = make_synthetic(3, directory=tmp_path, max_side=100)
+    answers = [Localization(0, "disc", 0.9, (1.0, 1.0, 9.0, 9.0), None)] * 3
+    path, array = data.images[0], load(data.images[0])
+    for one in (path, array, Image.open(path)):
+        assert len(plot_localizations(one, answers[:1]).axes) == 1
+    for several in (tmp_path, iter(data.images)):
+        titles = [x.get_title() for x in plot_localizations(several, answers).axes]
+        assert sum("disc" in title for title in titles) == 3
+    with pytest.raises(ValueError, match="`bounding_box_format`"):
+        plot_localizations(path, bounding_box_format="coco")
+
+
+def test_gaps_in_a_history_are_gaps():
+    figure = plot_history({"loss": [None, 2.0, 1.0]})
+    values = figure.axes[0].lines[0].get_ydata()
+    assert np.isnan(values[0]) and list(values[1:]) == [2.0, 1.0]
+
+
+def test_a_list_of_reports_is_refused():
+    with pytest.raises(ValueError, match=r"`reports`.*list"):
+        plot_reliability([1])

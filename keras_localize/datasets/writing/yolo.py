@@ -68,13 +68,7 @@ def write_yolo(
     Reference:
         [Ultralytics](https://docs.ultralytics.com/datasets/detect/)
     """
-    folder = Path(path)
-    there = [name for name in (_LABELS, _CLASSES, _YAML) if (folder / name).exists()]
-    if there:
-        raise ValueError(
-            f"`path` must be a folder without {', '.join(there)}: nothing is replaced. "
-            f"Received: path={str(folder)!r}"
-        )
+    folder = check_new(path)
     answers, classes = collect(localizations, images, images_dir, class_names)
     texts = _texts(answers, classes, confidence)
     broken = [name for name in classes if len(name.splitlines()) > 1]
@@ -92,6 +86,22 @@ def write_yolo(
         (unfinished.parent / _CLASSES).write_text(lines, encoding="utf-8")
         lines = "".join(f"  {i}: {_quoted(name)}\n" for i, name in enumerate(classes))
         unfinished.write_text(f"names:\n{lines}", encoding="utf-8")
+
+
+def check_new(path: types.Path) -> Path:
+    """The folder to write to, which must not have what would be written.
+
+    Raises:
+        ValueError: where it has.
+    """
+    folder = Path(path)
+    there = [name for name in (_LABELS, _CLASSES, _YAML) if (folder / name).exists()]
+    if there:
+        raise ValueError(
+            f"`path` must be a folder without {', '.join(there)}: nothing is replaced. "
+            f"Received: path={str(folder)!r}"
+        )
+    return folder
 
 
 def _texts(
