@@ -363,8 +363,10 @@ def test_the_answers_of_every_kind_of_model(options, rng):
     assert ImageModel(localizer).answers == model.answers
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("format", SQUARE)
+@pytest.mark.parametrize(
+    ("format", "policy"),
+    [*((format, "mixed_float16") for format in SQUARE), ("onnx", "mixed_bfloat16")],
+)
 def test_a_localizer_of_mixed_precision_is_exported_in_float32(
     format, policy, rng, tmp_path
 ):
