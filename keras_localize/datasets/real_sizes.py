@@ -16,14 +16,16 @@ def with_real_sizes(dataset: LocalizationDataset) -> LocalizationDataset:
     """The dataset with the sizes that its image files have.
 
     Readers that open no image trust what annotations say, and images may have been
-    scaled since then. Boxes in fractions do not change with it, but pixels do. An
-    image that cannot be read keeps its stated size.
+    scaled since then. Boxes in fractions do not change with it, but pixels do. Arrays,
+    and images that cannot be read, keep their stated size.
 
     Raises:
         ImageError: for an image of another shape than stated.
     """
 
     def look(image: Any) -> tuple[int, int] | None:
+        if not isinstance(image, str):
+            return None
         try:
             return inspect(image)[:2]
         except ImageError:

@@ -95,10 +95,11 @@ class Squares:
 
     def _check_size(self, index: int) -> None:
         image = self.images[index]
-        # Once is enough; the dataset has checked its arrays.
-        if self._checked[index] or not isinstance(image, str):
-            return
-        check_shape(image, inspect(image)[:2], self.image_sizes[index])
+        if self._checked[index] or isinstance(image, Region):
+            return  # once is enough
+        is_array = isinstance(image, np.ndarray)
+        actual = image.shape[:2] if is_array else inspect(image)[:2]
+        check_shape(image, actual, self.image_sizes[index])
         self._checked[index] = True
 
 

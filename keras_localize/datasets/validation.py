@@ -135,10 +135,6 @@ def as_sizes(image_sizes: ArrayLike | None, images: Sequence[Any]) -> np.ndarray
             f"`image_sizes` must be ({len(images)}, 2), positive (height, width). "
             f"Received shape: {np.shape(image_sizes)}"
         )
-    for index, image in enumerate(images):
-        # Of files this is checked when they are read.
-        if isinstance(image, np.ndarray) and image.ndim >= 2:
-            check_shape(image, image.shape[:2], sizes[index])
     return sizes
 
 

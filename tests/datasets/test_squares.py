@@ -158,6 +158,7 @@ def test_an_array_of_another_shape_than_stated_is_an_error():
     """(width, height), as Pillow has it, in place of (height, width)."""
     array = np.zeros((20, 40, 3), "uint8")
     arguments = [array], [[0.5, 0.25, 1, 0.75]], [0], ["a"]
+    turned = kl.LocalizationDataset(*arguments, image_sizes=[(40, 20)])
     with pytest.raises(ImageError, match="40 x 20, stated 20 x 40"):
-        kl.LocalizationDataset(*arguments, image_sizes=[(40, 20)])
-    kl.LocalizationDataset(*arguments, image_sizes=[(20, 40)])
+        turned.to_pydataset(SIZE)[0]
+    kl.LocalizationDataset(*arguments, image_sizes=[(20, 40)]).to_pydataset(SIZE)[0]
