@@ -126,7 +126,7 @@ def _say_written(path: str) -> None:
 def _load(path: str) -> kl.Localizer:
     if not Path(path).exists():
         raise ValueError(f"`localizer` must be a saved localizer. Missing: {path}")
-    if not zipfile.is_zipfile(path):
+    if not (Path(path).is_dir() or zipfile.is_zipfile(path)):
         raise ValueError(
             "`localizer` must be a .keras file, as `Localizer.save` writes it. "
             f"Received: {path}"
