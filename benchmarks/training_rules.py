@@ -9,11 +9,10 @@
 MobileNet with alpha 0.25 at 224 px, or the network of `--backbone`, a `.keras` file; on
 the heads of pets, on airplanes, faces and motorcycles, or on drawn images. A quarter of
 the training images evaluates; the validation images are not used. `--box-crop` compares
-shares of box crops among the
-views of the heads, `--head-epochs` how long these train, `--source-size` squares that
-views are taken from. `--epochs` compares ways of fine-tuning, after the last of these
-heads: whether batch normalization trains, the rates of backbone and heads, and the
-weight of the box loss; `--batch-size` is for it.
+shares of box crops among the views of the heads, `--head-epochs` how long these train,
+`--source-size` squares that views are taken from. `--epochs` compares ways of
+fine-tuning, after the last of these heads: whether batch normalization trains, the
+rates of backbone and heads, and the weight of the box loss; `--batch-size` is for it.
 
 `--unseen` is a check of `train_localizer` as it is, with these `fine_tune_epochs`: the
 quarter is given for its choice, and the validation images, which it does not see,

@@ -70,11 +70,10 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    options = _chosen(args, "history", "title", "images")
     # What is wrong is said now, and not after hours of inference.
-    check_page(**options)
+    check_page(**_chosen(args, "history", "images"))
     _check_no_folder(args.path)
-    _report_on(args).save_html(args.path, **options)
+    _report_on(args).save_html(args.path, **_chosen(args, "history", "title", "images"))
     _say_written(args.path)
 
 

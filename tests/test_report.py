@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from rescaled import BOX, write_rescaled
 
 from keras_localize import (
     Localization,
@@ -242,14 +242,8 @@ def test_scores_that_are_nan_are_wrong_labels(tmp_path):
 
 @pytest.mark.parametrize("verify", [True, False])
 def test_boxes_are_compared_in_pixels_of_the_files(tmp_path, verify):
-    """Images that were scaled after they were labelled."""
-    Image.new("RGB", (400, 300)).save(tmp_path / "0.png")
-    (tmp_path / "s.csv").write_text(
-        "filename,width,height,class,xmin,ymin,xmax,ymax\n"
-        "0.png,800,600,cat,500,200,780,400\n"
-    )
-    data = read_csv(tmp_path, tmp_path / "s.csv", verify=verify)
-    answers = [Localization(0, "cat", 1.0, (250.0, 100.0, 390.0, 200.0), None)]
+    data = read_csv(tmp_path, write_rescaled(tmp_path), verify=verify)
+    answers = [Localization(0, "red", 1.0, BOX, None)]
     assert report_localizations(answers, data).mean_iou == pytest.approx(1)
     calibration = calibrate_localizations(answers * 20, joined(data, 20), coverage=0.9)
     assert calibration.margin == pytest.approx(0, abs=1e-5)

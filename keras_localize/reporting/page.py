@@ -52,7 +52,7 @@ _MEANINGS = {
 }
 
 
-def check_page(*, history: Any = None, title: str = "", images: int = 12) -> None:
+def check_page(*, history: Any = None, images: int = 12) -> None:
     """Checks the options of `save_page`, before there is a report.
 
     Raises:
@@ -84,7 +84,7 @@ def save_page(
         images: images per gallery, at most: worst, median and best boxes are at most a
             third of the images each.
     """
-    check_page(history=history, images=images)
+    check_non_negative_int(images, "images")
     sections = [
         ("Figures", _figures(content)),
         ("Curves", "" if history is None else _curves(history)),
@@ -324,26 +324,26 @@ _KEYS = [
 ]
 
 
+def _finite(box: list[float | None] | None) -> list[float | None] | None:
+    """The box, or None where it has a side that was NaN, which is None by now."""
+    return None if box is None or None in box else box
+
+
 def _card(one: dict[str, Any], image: Any, true_box: np.ndarray) -> str:
     answer = one["answer"]
     facts = [] if one["iou"] is None else [f"IoU {one['iou']:.3f}"]
     if answer["label"] is not None:
         name = answer["class_name"] or f"class {answer['label']}"
         score = answer["score"]
-        facts.append(f"{name} {'' if score is None else f'{score:.2f}'}".rstrip())
+        facts.append(name if score is None else f"{name} {score:.2f}")
     if one["right"] is False:
         facts.append(f"is {one['true_class']}")
     if answer["quality"] is not None:
         facts.append(f"quality {answer['quality']:.2f}")
     boxes = {
         "true": None if np.isnan(true_box).any() else true_box,
-        "predicted": answer["box"],
-        "outer": answer["outer_box"],
-    }
-    # What was NaN is None by now.
-    boxes = {
-        name: None if box is None or None in list(box) else box
-        for name, box in boxes.items()
+        "predicted": _finite(answer["box"]),
+        "outer": _finite(answer["outer_box"]),
     }
     try:
         pixels = load(image)

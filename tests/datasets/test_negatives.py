@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from rescaled import write_rescaled
 
 from keras_localize.datasets import (
     LocalizationDataset,
@@ -170,14 +171,7 @@ def test_no_square_is_cut_beside_an_object_without_a_box(tmp_path):
 
 
 def test_squares_are_cut_in_pixels_of_the_file(tmp_path):
-    """Images that were scaled after they were labelled, sizes read from the labels."""
-    pixels = np.zeros((300, 400, 3), "uint8")
-    pixels[100:200, 250:390] = (255, 0, 0)
-    rows = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
-    for i in range(8):
-        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-        rows.append(f"{i}.png,800,600,red,500,200,780,400")
-    (tmp_path / "s.csv").write_text("\n".join(rows))
-    data = read_csv(tmp_path, tmp_path / "s.csv", verify=False)
+    """Not in those that the annotations state."""
+    data = read_csv(tmp_path, write_rescaled(tmp_path, count=8), verify=False)
     for record in negatives_of(with_hard_negatives(data, 1.0)):
         assert load(record.image)[..., 0].max() == 0

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rescaled import BOX, write_rescaled
 
 from keras_localize import Localization
 from keras_localize.datasets import (
@@ -252,15 +253,10 @@ def test_numbers_of_numpy_are_numbers(write, tmp_path):
 
 @pytest.mark.parametrize("write", [write_coco, write_yolo])
 def test_sizes_are_those_of_the_files(write, tmp_path):
-    """Images that were scaled after they were labelled, sizes read from the labels."""
-    Image.new("RGB", (400, 300)).save(tmp_path / "0.png")
-    (tmp_path / "s.csv").write_text(
-        "filename,width,height,class,xmin,ymin,xmax,ymax\n"
-        "0.png,800,600,red,500,200,780,400\n"
-    )
-    data = read_csv(tmp_path, tmp_path / "s.csv", verify=False)
+    """Not those that the annotations state."""
+    data = read_csv(tmp_path, write_rescaled(tmp_path), verify=False)
     truth = data.boxes[0]
-    answer = Localization(0, "red", 1.0, (250.0, 100.0, 390.0, 200.0), None)
+    answer = Localization(0, "red", 1.0, BOX, None)
     out = tmp_path / "out"
     write(out, [answer], data)
     if write is write_coco:
