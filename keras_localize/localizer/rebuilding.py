@@ -8,7 +8,6 @@ import keras
 
 # Policies of layers that compute in half precision.
 _HALF = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
-_FLOAT32 = keras.dtype_policies.serialize(keras.DTypePolicy("float32"))
 _Model = TypeVar("_Model", bound=keras.Model)
 
 
@@ -36,8 +35,8 @@ def _with_float32(config: Any) -> Any:
         return [_with_float32(value) for value in config]
     if not isinstance(config, dict):
         return config
-    if config.get("class_name") == "DTypePolicy":
-        return _FLOAT32 if config["config"]["name"] in _HALF else config
+    if config.get("class_name") == "DTypePolicy" and config["config"]["name"] in _HALF:
+        return {**config, "config": {**config["config"], "name": "float32"}}
     return {
         key: "float32" if key == "dtype" and value in _HALF else _with_float32(value)
         for key, value in config.items()
