@@ -17,9 +17,8 @@ from keras_localize.checks import (
     check_seed,
 )
 from keras_localize.datasets import LocalizationDataset, with_hard_negatives
-from keras_localize.datasets.batches import TARGETS, Target
+from keras_localize.datasets.class_weights import ClassWeight, label_weights
 from keras_localize.datasets.dataset_argument import check_dataset
-from keras_localize.layers import RandomSquareView
 from keras_localize.localizer.candidates import Candidate, best, evaluated_candidates
 from keras_localize.localizer.class_names import check_known_classes
 from keras_localize.localizer.defaults import default_optimizer
@@ -30,9 +29,9 @@ from keras_localize.localizer.features import trainable_as_before
 from keras_localize.localizer.localizer import Localizer
 from keras_localize.localizer.resumable import History, joined, resumable_fit
 from keras_localize.localizer.training import LocalizationModel
+from keras_localize.localizer.training_batches import TrainingBatches, described
 from keras_localize.localizer.training_folder import seed_of_call, training_folder
 from keras_localize.localizer.training_plan import (
-    BOX_CROP,
     BOX_WEIGHT,
     HELD_OUT,
     TrainingPlan,
@@ -41,9 +40,6 @@ from keras_localize.localizer.training_plan import (
 from keras_localize.localizer.verbosity import Verbose, check_verbose, resolve_verbose
 
 Callbacks = Sequence[keras.callbacks.Callback] | keras.callbacks.Callback | None
-
-# Bytes. Larger squares are decoded in every epoch.
-SQUARES_IN_MEMORY = 2_000_000_000
 
 
 def train_localizer(
@@ -57,6 +53,8 @@ def train_localizer(
     batch_size: int = 32,
     cache: types.Path | None = None,
     seed: int | None = None,
+    augment: Any = None,
+    class_weight: ClassWeight = None,
     callbacks: Callbacks = None,
     verbose: Verbose = "auto",
 ) -> History:
@@ -106,6 +104,14 @@ def train_localizer(
             (Without, images are held out for fine-tuning alone.) None: all of it is
             in memory, or features larger than 4 GB in a temporary folder.
         seed: of order and views. None: taken from `keras.utils.set_random_seed`.
+        augment: what makes the random views, as `augment` of
+            `LocalizationDataset.to_tf_data`. With it no horizontal flips are added to
+            the views: those that it makes itself are all. `RandomSquareView`, alone or
+            first in a `keras.layers.Pipeline`, gets larger squares than it returns.
+            None: `RandomSquareView(image_size, box_crop=0.5)`, and the horizontal
+            flip of every view.
+        class_weight: weights of the classes in the label loss, as `class_weight` of
+            `LocalizationDataset.to_tf_data`: None, `"balanced"` or a dict.
         callbacks: Keras callbacks, called in every phase. In the phase *heads* their
             model is the `LocalizerHeads` that has the localizer's weights.
         verbose: 0: silent; 1: progress bars; 2: a line for each epoch; `"auto"`: 1 in
@@ -119,8 +125,9 @@ def train_localizer(
 
     Raises:
         ValueError: for an empty dataset, a class that the localizer lacks, a `cache`
-            of a call with other arguments, channels first, or `fine_tune_epochs` with
-            a backbone that is trainable already.
+            of a call with other arguments, channels first, `fine_tune_epochs` with a
+            backbone that is trainable already, `class_weight` without labels, or what
+            `to_tf_data` does not take as `augment` or `class_weight`.
 
     Example:
 
@@ -146,6 +153,12 @@ def train_localizer(
     check_positive_int(batch_size, "batch_size")
     check_non_negative_int(fine_tune_epochs, "fine_tune_epochs")
     check_verbose(verbose)
+    view_text = described(augment, localizer.image_size)
+    if class_weight is not None and localizer.num_classes is None:
+        raise ValueError(
+            "`class_weight` needs a localizer with classes. This one has none. "
+            f"Received: class_weight={class_weight!r}"
+        )
     if fine_tune_epochs and localizer.backbone.trainable_variables:
         raise ValueError(
             "`fine_tune_epochs` must be 0 for a backbone that is trainable already: "
@@ -166,6 +179,7 @@ def train_localizer(
         )
     if localizer.presence and (train.presence > 0).all():
         train = with_hard_negatives(train)
+    weights = label_weights(train.labels, train.class_names, class_weight)
     plan = plan_training(
         localizer,
         objects=int((train.presence > 0).sum()),
@@ -174,18 +188,20 @@ def train_localizer(
         head_epochs=head_epochs,
         fine_tune_epochs=fine_tune_epochs,
         batch_size=batch_size,
+        augment=augment,
     )
     with training_folder(cache, plan) as folder:
         if cache is None or folder is None:
             seed = check_seed(seed)
         else:
-            seed = seed_of_call(folder, plan, seed, train, validation)
+            given = (train, validation, view_text, weights)
+            seed = seed_of_call(folder, plan, seed, *given)
         training = _Training(
             localizer=localizer,
             plan=plan,
-            train=train,
-            validation=validation,
-            seed=seed,
+            batches=TrainingBatches(
+                localizer, plan, train, validation, seed, augment, class_weight
+            ),
             folder=folder,
             resumable=cache is not None,
             callbacks=keras.tree.flatten(callbacks) if callbacks else [],
@@ -200,9 +216,7 @@ class _Training:
 
     localizer: Localizer
     plan: TrainingPlan
-    train: LocalizationDataset
-    validation: LocalizationDataset | None
-    seed: int
+    batches: TrainingBatches
     # Features that are too large for memory lie here, and with `resumable` the rest.
     folder: Path | None
     resumable: bool
@@ -232,25 +246,30 @@ class _Training:
 
     def heads(self) -> History:
         """Trains the heads on cached features of the frozen backbone."""
-        plan, localizer = self.plan, self.localizer
-        negatives = int((self.train.presence == 0).sum())
+        plan, localizer, batches = self.plan, self.localizer, self.batches
+        negatives = int((batches.train.presence == 0).sum())
         self.say(
-            f"features: {plan.views} random views of {len(self.train)} images"
+            f"features: {plan.views} random views of {len(batches.train)} images"
             + (f" ({negatives} of them without an object)" if negatives else "")
-            + ", and their horizontal flips"
+            + (", and their horizontal flips" if plan.mirror else "")
         )
         features, heads = localizer.split()
         cache = functools.partial(cache_features, features, verbose=self.verbose)
-        cached = cache(self.views(), views=plan.views, path=self.part("features"))
+        cached = cache(
+            batches.views(),
+            mirror=plan.mirror,
+            views=plan.views,
+            path=self.part("features"),
+        )
         validation: Cached | None = None
-        if self.validation is not None:
-            squares = self.validation_squares
+        if batches.validation is not None:
+            squares = batches.validation_squares
             path = self.part("validation_features")
             validation = cache(squares, mirror=False, path=path)
         heads.compile()
         early = EarlyQuality(plan.quality_epochs, self.kept("quality.npz"))
         batch_size = plan.head_batch_size
-        train = FeatureBatches(*cached, batch_size=batch_size, seed=self.seed)
+        train = FeatureBatches(*cached, batch_size=batch_size, seed=batches.seed)
         held_out = validation and FeatureBatches(*validation, batch_size, shuffle=False)
         history = self.fit(
             "heads",
@@ -290,8 +309,8 @@ class _Training:
 
     def fit_squares(self, phase: str, epochs: int, batch: int, part: str) -> History:
         """Trains the localizer itself, on random views, `batch` at a time."""
-        views = self.views(batch_size=batch, shuffle=True)
-        validation = self.validation_squares
+        views = self.batches.views(batch_size=batch, shuffle=True)
+        validation = self.batches.validation_squares
         return self.fit(phase, self.localizer, views, epochs, validation, part)
 
     def fit(
@@ -324,7 +343,7 @@ class _Training:
         """Weights to choose from, with what they reach on the images held out."""
         localizer = self.localizer
         self.compile()
-        squares = self.validation_squares or self.batches(held_out)
+        squares = self.batches.validation_squares or self.batches.squares(held_out)
 
         def evaluate(weights: list[np.ndarray]) -> dict[str, float]:
             localizer.set_weights(weights)
@@ -336,42 +355,6 @@ class _Training:
         """The default configuration, with an optimizer that a file can hold."""
         self.localizer.compile()
         self.localizer.optimizer.build(self.localizer.trainable_variables)
-
-    @functools.cached_property
-    def validation_squares(self) -> Any:
-        """Batches of the validation images, decoded once for all phases."""
-        return None if self.validation is None else self.batches(self.validation)
-
-    def views(self, **options: Any) -> Any:
-        """Each image flipped, zoomed, stretched and shifted, or cropped to its box."""
-        size, side = self.localizer.image_size, self.plan.source_size
-        view = RandomSquareView(size, box_crop=BOX_CROP, bounding_box_format="rel_xyxy")
-        return self.batches(self.train, augment=view, source_size=side, **options)
-
-    def batches(
-        self,
-        data: LocalizationDataset,
-        batch_size: int | None = None,
-        source_size: int | None = None,
-        **options: Any,
-    ) -> Any:
-        """Batches of squares, decoded once where they fit into memory."""
-        size = self.localizer.image_size
-        on_tensorflow = keras.backend.backend() == "tensorflow"
-        make = data.to_tf_data if on_tensorflow else data.to_pydataset
-        outputs = self.localizer.output_names
-        targets: list[Target] = [name for name in TARGETS if name in outputs]
-        fits = len(data) * 3 * (source_size or size) ** 2 <= SQUARES_IN_MEMORY
-        cache = "memory" if fits else None
-        return make(
-            size,
-            batch_size or self.plan.batch_size,
-            seed=self.seed,
-            source_size=source_size,
-            cache=cache,
-            targets=targets,
-            **options,
-        )
 
     def part(self, name: str) -> Path | None:
         """The place of one part in the folder."""

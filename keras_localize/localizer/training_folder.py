@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from keras_localize import types
 from keras_localize.arrays import digest_array
 from keras_localize.checks import check_seed
@@ -39,8 +41,13 @@ def seed_of_call(
     seed: int | None,
     train: LocalizationDataset,
     validation: LocalizationDataset | None,
+    augment: str | None,
+    label_weights: np.ndarray,
 ) -> int:
     """The seed of the call that the folder is of; a new folder is marked.
+
+    `augment` is a text that tells the layers of the views apart, and `label_weights`
+    are those of the training images, (N,).
 
     Raises:
         ValueError: where it is of a call with other arguments.
@@ -51,6 +58,8 @@ def seed_of_call(
     call |= {
         "train": _digest(train),
         "validation": validation and _digest(validation),
+        "augment": augment,
+        "class_weight": _hexdigest(label_weights),
         "seed": seed,
     }
     if not path.exists():
@@ -72,7 +81,12 @@ def seed_of_call(
 
 def _digest(data: LocalizationDataset) -> str:
     """A text that is the same for the same records. (Images: see `cache_features`.)"""
-    digest = hashlib.sha256(repr((data.names, data.class_names)).encode())
-    for array in (data.boxes, data.labels, data.weights, data.presence):
+    arrays = (data.boxes, data.labels, data.weights, data.presence)
+    return _hexdigest(*arrays, about=repr((data.names, data.class_names)))
+
+
+def _hexdigest(*arrays: np.ndarray, about: str = "") -> str:
+    digest = hashlib.sha256(about.encode())
+    for array in arrays:
         digest_array(digest, array)
     return digest.hexdigest()

@@ -5,11 +5,13 @@ docs/benchmarks.md has the measurements behind the numbers here.
 
 import dataclasses
 import math
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_localize.checks import check_positive_int
+from keras_localize.layers import RandomSquareView
 from keras_localize.localizer.features import image_shape
 from keras_localize.localizer.localizer import Localizer
 from keras_localize.types import ArrayLike
@@ -53,6 +55,7 @@ class TrainingPlan:
         whole: whether all layers are trained from the start, in one phase.
         source_size: side in pixels of the squares that views are taken from.
         views: random views of each image whose features are cached.
+        mirror: whether the horizontal flip of every view is cached, too.
         head_epochs: epochs of the heads, or of all layers where `whole`.
         fine_tune_epochs: epochs of fine-tuning.
         batch_size: images per batch.
@@ -67,6 +70,7 @@ class TrainingPlan:
     whole: bool
     source_size: int
     views: int
+    mirror: bool
     head_epochs: int
     fine_tune_epochs: int
     batch_size: int
@@ -104,6 +108,7 @@ def plan_training(
     head_epochs: int | None,
     fine_tune_epochs: int,
     batch_size: int,
+    augment: Any = None,
 ) -> TrainingPlan:
     """Decides what was left open.
 
@@ -112,7 +117,8 @@ def plan_training(
         objects: number of training images that hold an object. They alone train box
             and label, so that epochs and views are chosen for them.
         longest_sides: (images,) the longer side of each training image in pixels.
-        views, head_epochs, fine_tune_epochs, batch_size: of `train_localizer`.
+        views, head_epochs, fine_tune_epochs, batch_size, augment: of
+            `train_localizer`.
 
     Raises:
         ValueError: for arguments that are not positive, or no images.
@@ -121,12 +127,15 @@ def plan_training(
     if images == 0:
         raise ValueError("`train` must hold images. Received: none")
     objects = objects or images
+    # Flips that are views of their own are as many more of these.
+    mirror = augment is None
+    passes = 2 if mirror else 1
     if views is None:
-        views = _between(1, CACHED_VIEWS / objects, 16)
+        views = _between(1, CACHED_VIEWS * 2 / passes / objects, 32 // passes)
     check_positive_int(views, "views")
     whole = bool(localizer.backbone.trainable_variables)
     head_batch_size = 2 * batch_size
-    rows = 1 if whole else 2 * views  # for each image
+    rows = 1 if whole else passes * views  # for each image
     steps = math.ceil(rows * objects / (batch_size if whole else head_batch_size))
     if head_epochs is None:
         head_epochs = _between(3, HEAD_STEPS / steps, 60)
@@ -136,8 +145,13 @@ def plan_training(
     trains_fully = is_long and is_small
     return TrainingPlan(
         whole=whole,
-        source_size=source_side(localizer.image_size, longest_sides),
+        source_size=(
+            source_side(localizer.image_size, longest_sides)
+            if augment is None or takes_larger_squares(augment)
+            else localizer.image_size
+        ),
         views=views,
+        mirror=mirror,
         head_epochs=head_epochs,
         fine_tune_epochs=fine_tune_epochs,
         batch_size=batch_size,
@@ -169,6 +183,13 @@ def source_side(size: int, longest_sides: ArrayLike) -> int:
     """
     usual = float(np.median(np.asarray(longest_sides)))
     return max(size, round(min(SOURCE * size, usual)))
+
+
+def takes_larger_squares(augment: Any) -> bool:
+    """Whether it begins with a layer that makes squares of its own size."""
+    while isinstance(augment, keras.layers.Pipeline):
+        augment = next(iter(augment.layers), None)
+    return isinstance(augment, RandomSquareView)
 
 
 def _between(least: int, value: float, most: int) -> int:

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from tiny_backbone import tiny_backbone
@@ -20,3 +21,16 @@ def batch(rng):
         {"label": rng.integers(0, 3, 8), "box": boxes.astype("float32")},
         {"label": np.ones(8, "float32"), "box": weights},
     )
+
+
+@pytest.fixture
+def eager():
+    """No compilation on TensorFlow: it takes longer than these trainings."""
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -14,6 +14,7 @@ from tiny_backbone import tiny_backbone
 
 from keras_localize import (
     LocalizationDataset,
+    RandomSquareView,
     build_localizer,
     make_synthetic,
     train_localizer,
@@ -35,20 +36,10 @@ on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="checked on TensorFlow"
 )
 # tf.data stays compiled.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though")
-
-
-@pytest.fixture(autouse=True)
-def eager():
-    """No compilation on TensorFlow: it takes longer than these trainings."""
-    if keras.backend.backend() != "tensorflow":
-        yield
-        return
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Even though"),
+    pytest.mark.usefixtures("eager"),
+]
 
 
 @pytest.fixture
@@ -272,6 +263,12 @@ def test_views_show_the_detail_of_larger_images(monkeypatch):
     localizer = two_classes(tiny_backbone(), data)
     train_localizer(localizer, data, data, fine_tune_epochs=1, **QUICK)
     assert sizes == [42, 32, 42]  # features, validation, fine-tuning
+    colour = keras.layers.RandomBrightness(0.1)
+    first = keras.layers.Pipeline([RandomSquareView(32, flip=0.0), colour])
+    for augment, side in ((first, 42), (colour, 32)):
+        sizes.clear()
+        train_localizer(localizer, data, data, augment=augment, **QUICK)
+        assert sizes == [side, 32]
 
 
 @on_tensorflow
@@ -314,7 +311,7 @@ def test_without_validation_a_tenth_is_held_out(data, monkeypatch):
     run = train_module._Training.run
 
     def watched(self, held_out):
-        seen.update(train=self.train.names, held_out=held_out.names)
+        seen.update(train=self.batches.train.names, held_out=held_out.names)
         return run(self, held_out)
 
     monkeypatch.setattr(train_module._Training, "run", watched)
@@ -375,7 +372,7 @@ def test_presence_is_trained_with_negatives_of_its_own(data, monkeypatch):
     run = train_module._Training.run
 
     def watched(self, held_out):
-        seen.append(self.train.summary().negatives)
+        seen.append(self.batches.train.summary().negatives)
         return run(self, held_out)
 
     monkeypatch.setattr(train_module._Training, "run", watched)
@@ -485,6 +482,9 @@ def test_unknown_classes_are_refused(data):
         ({"batch_size": 0}, ["batch_size", "0"]),
         ({"verbose": 3}, ["verbose", "3"]),
         ({"seed": "a"}, ["seed", "a"]),
+        ({"augment": 3}, ["augment", "3"]),
+        ({"augment": keras.layers.MixUp()}, ["augment", "MixUp", "blends"]),
+        ({"class_weight": {"heart": 2}}, ["class_weight", "heart"]),
         ({"train": []}, ["train", "list"]),
         ({"train": "empty"}, ["train", "none"]),
         ({"validation": "empty"}, ["validation", "none"]),
@@ -548,6 +548,8 @@ def test_a_folder_of_another_call_is_refused(data, tmp_path):
         ({**options, "seed": 1}, "seed"),
         ({**options, "train": moved}, "train"),
         ({**options, "validation": data}, "validation"),
+        ({**options, "augment": RandomSquareView(32)}, "augment"),
+        ({**options, "class_weight": {0: 2.0}}, "differs in: class_weight$"),
         ({**options, "fine_tune_epochs": 1}, "differs in: train$"),  # a tenth held out
     ]:
         arguments = {"train": data, **other}
