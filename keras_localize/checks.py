@@ -64,13 +64,16 @@ def check_rate(value: Any, argument: str) -> float:
 def check_seed(seed: Any) -> int:
     """`seed` as an `int`, or for None one that `keras.utils.set_random_seed` governs.
 
-    Anything else is a ValueError.
+    Anything else than these and integers in [0, 2**63) is a ValueError.
     """
     if seed is None:
         # Python's generator is one of those that `set_random_seed` seeds.
         return random.randrange(2**31)
-    if not isinstance(seed, numbers.Integral):
-        raise ValueError(f"`seed` must be an int or None. Received: seed={seed!r}")
+    if not isinstance(seed, numbers.Integral) or not 0 <= int(seed) < 2**63:
+        raise ValueError(
+            "`seed` must be None or an int of at least 0 and below 2**63. "
+            f"Received: seed={seed!r}"
+        )
     return int(seed)
 
 

@@ -109,6 +109,8 @@ def test_nan_is_data_and_stays_nan(name):
                 ("shift", np.nan),
                 ("min_visible", 2),
                 ("seed", 1.5),
+                ("seed", -1),
+                ("seed", 2**63),
             ]
         ),
         *(

@@ -5,6 +5,8 @@ box of an image goes through every step in the format and shape that the step ta
 between the steps it is `rel_xyxy`, (B, 4).
 """
 
+import contextlib
+import functools
 import inspect
 import itertools
 import threading
@@ -129,7 +131,7 @@ class Augmentation:
 
     def __call__(
         self, xp: ModuleType, images: Any, boxes: Any, labels: Any, seeds: Any
-    ) -> tuple[Any, Any, Any]:
+    ) -> tuple[Any, Any, Any, Any]:
         """Augments one batch.
 
         Args:
@@ -142,8 +144,9 @@ class Augmentation:
                 are a function of.
 
         Returns:
-            The images and boxes, and (B,) float32: 1 where something of the box is in
-            the image. Boxes are cut at the border; where nothing is left, zeros.
+            The images, boxes and labels, and (B,) float32: 1 where something of the box
+            is in the image. Boxes are cut at the border; where nothing is left, zeros.
+            Labels are the same object where no function returned others.
 
         Raises:
             ValueError: if they have another shape than they must, naming `augment`.
@@ -152,10 +155,12 @@ class Augmentation:
         for on_host, group in itertools.groupby(self.steps, lambda s: s.on_host):
             steps = list(group)
             if on_host and xp is not np:
-                images, boxes = self._on_host(xp, steps, images, boxes, labels, seeds)
+                run = functools.partial(self._on_host, xp, steps)
             else:
-                images, boxes = self._run(xp, steps, images, boxes, labels, seeds)
-        return _same_shape(xp, images, shape), *_within(xp, boxes)
+                run = functools.partial(self._run, xp, steps)
+            images, boxes, labels = run(images, boxes, labels, seeds)
+        boxes, kept = _within(xp, boxes)
+        return _same_shape(xp, images, shape), boxes, labels, kept
 
     def _run(
         self,
@@ -165,26 +170,28 @@ class Augmentation:
         boxes: Any,
         labels: Any,
         seeds: Any,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Any, Any, Any]:
         for step in steps:
-            if step.on_host:
-                with self._lock:
+            with self._lock if step.on_host else contextlib.nullcontext():
+                if step.on_host:
                     reseed(step.function, [*seeds[0].tolist(), step.number])
-                    images, boxes = _apply(xp, step, images, boxes, labels, seeds)
-            else:
-                images, boxes = _apply(xp, step, images, boxes, labels, seeds)
-        return images, boxes
+                images, boxes, labels = _apply(xp, step, images, boxes, labels, seeds)
+        return images, boxes, labels
 
     def _on_host(
-        self, tf: Any, steps: list[Step], images: Any, *rest: Any
-    ) -> tuple[Any, Any]:
+        self, tf: Any, steps: list[Step], images: Any, boxes: Any, labels: Any, *rest
+    ) -> tuple[Any, Any, Any]:
         def run(*arrays: np.ndarray) -> list[np.ndarray]:
-            return [np.asarray(x, "float32") for x in self._run(np, steps, *arrays)]
+            moved = self._run(np, steps, *arrays)[:2]
+            return [np.asarray(x, "float32") for x in moved]
 
-        moved, boxes = tf.numpy_function(run, [images, *rest], [tf.float32, tf.float32])
-        moved.set_shape([images.shape[0], None, None, 3])
-        boxes.set_shape([images.shape[0], 4])
-        return moved, boxes
+        # What runs here are Keras's layers, which keep the labels.
+        images, boxes = tf.numpy_function(
+            run, [images, boxes, labels, *rest], [tf.float32, tf.float32]
+        )
+        images.set_shape([labels.shape[0], None, None, 3])
+        boxes.set_shape([labels.shape[0], 4])
+        return images, boxes, labels
 
 
 def reseed(layer: Any, seeds: list[int]) -> None:
@@ -306,13 +313,13 @@ def _keras_version() -> tuple[int, ...]:
 
 def _apply(
     xp: ModuleType, step: Step, images: Any, boxes: Any, labels: Any, seeds: Any
-) -> tuple[Any, Any]:
+) -> tuple[Any, Any, Any]:
     convert: Callable[[Any], Any] = (
         keras.ops.convert_to_numpy if xp is np else xp.convert_to_tensor
     )
     options = {"seed": seeds} if step.takes_seed else {}
     if step.takes == "images":
-        return convert(step.function(images, training=True)), boxes
+        return convert(step.function(images, training=True)), boxes, labels
     augment_format = "xyxy"
     if step.takes == "boxes":
         named = getattr(step.function, "bounding_box_format", None)
@@ -327,13 +334,20 @@ def _apply(
     corners = to_pixels(to_corners(boxes, "rel_xyxy"), side(1), side(2))
     namespace: Any = xp  # a module, which no Protocol describes
     given = from_corners(namespace, corners, augment_format)
+    given_labels = labels
     if step.takes == "keras boxes":
-        given, labels = given[:, None], labels[:, None]
+        given, given_labels = given[:, None], labels[:, None]
         options["training"] = True
-    data = {"images": images, "bounding_boxes": {"boxes": given, "labels": labels}}
-    images, boxes = _returned(step, convert, step.function(data, **options))
+    bounding_boxes = {"boxes": given, "labels": given_labels}
+    returned = step.function(
+        {"images": images, "bounding_boxes": bounding_boxes}, **options
+    )
+    images, boxes = _returned(step, convert, returned)
+    if step.takes == "boxes":
+        labels = _returned_labels(xp, step, convert, returned, labels)
     corners = to_fractions(to_corners(boxes, augment_format), side(1), side(2))
-    return images, from_corners(namespace, corners, "rel_xyxy")
+    boxes = from_corners(namespace, corners, "rel_xyxy")
+    return _cast(xp, images, "float32"), _cast(xp, boxes, "float32"), labels
 
 
 def _returned(step: Step, convert: Callable[[Any], Any], data: Any) -> tuple[Any, Any]:
@@ -355,6 +369,28 @@ def _returned(step: Step, convert: Callable[[Any], Any], data: Any) -> tuple[Any
             f"{tuple(images.shape)}, boxes of shape {tuple(boxes.shape)}"
         )
     return images, boxes
+
+
+def _returned_labels(
+    xp: ModuleType, step: Step, convert: Callable[[Any], Any], data: Any, labels: Any
+) -> Any:
+    """The labels that a function returned, (B,); those that it got if it has none."""
+    returned = data["bounding_boxes"].get("labels")
+    if returned is None or returned is labels:
+        return labels
+    returned = convert(returned)
+    if len(returned.shape) == 2 and returned.shape[1] == 1:
+        returned = returned[:, 0]
+    if len(returned.shape) != 1:
+        raise ValueError(
+            "`augment` must return labels of shape (B,). "
+            f"Received from {step.function!r}: labels of shape {tuple(returned.shape)}"
+        )
+    return _cast(xp, returned, labels.dtype)
+
+
+def _cast(xp: ModuleType, x: Any, dtype: Any) -> Any:
+    return x.astype(dtype, copy=False) if xp is np else xp.cast(x, dtype)
 
 
 def _same_shape(xp: ModuleType, images: Any, shape: Any) -> Any:

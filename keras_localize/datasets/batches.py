@@ -14,7 +14,7 @@ import numpy as np
 from keras_localize.arrays import digest_array
 from keras_localize.checks import check_choice, check_positive_int, check_seed
 from keras_localize.datasets.augmentation import Augmentation
-from keras_localize.datasets.class_weights import ClassWeight, label_weights
+from keras_localize.datasets.class_weights import ClassWeight, class_weights
 from keras_localize.datasets.squares import Squares, square_boxes
 from keras_localize.types import Path, Region
 
@@ -92,8 +92,12 @@ class Batches:
             # Shaped like the model's output, which every loss and metric takes.
             "presence": dataset.presence[:, None],
         }
+        self.class_weights = class_weights(
+            dataset.labels, dataset.class_names, class_weight
+        )
         self.weights = {
-            "label": label_weights(dataset.labels, dataset.class_names, class_weight),
+            # The last entry is what -1, no object, finds.
+            "label": np.append(self.class_weights, np.float32(0))[dataset.labels],
             "box": dataset.weights,
             "presence": np.ones(self.count, "float32"),
         }
@@ -165,7 +169,7 @@ class Batches:
             xp: the module of the arrays, `numpy` or `tensorflow`.
             images: (B, source_size, source_size, 3).
             values: of `rows`.
-            weights: of `rows`; the box's becomes 0 where it left the image.
+            weights: of `rows`; all become 0 where the object left the image.
             epoch: integer.
             indices: (B,) of the records.
         """
@@ -173,11 +177,16 @@ class Batches:
             return images, values, weights
         same = xp.ones_like(indices)
         seeds = xp.stack([self.seed * same, epoch * same, indices], axis=-1)
-        images, box, kept = self.augmentation(
+        images, box, label, kept = self.augmentation(
             xp, images, values["box"], values["label"], seeds
         )
-        weights = {**weights, "box": weights["box"] * kept}
-        return images, {**values, "box": box}, weights
+        if label is not values["label"]:
+            of_class = _weights_of(xp, label, self.class_weights)
+            weights = {**weights, "label": of_class * values["presence"][:, 0]}
+        # An object without a box is taken to be in the view.
+        kept = xp.where(weights["box"] > 0, kept, xp.ones_like(kept))
+        weights = {name: weight * kept for name, weight in weights.items()}
+        return images, {**values, "box": box, "label": label}, weights
 
     def selected(
         self, values: dict[str, Any], weights: dict[str, Any]
@@ -201,6 +210,23 @@ class Batches:
             np, images, values, weights, epoch, indices
         )
         return images, *self.selected(values, weights)
+
+
+def _weights_of(xp: Any, labels: Any, class_weights: np.ndarray) -> Any:
+    """The weights of labels, (B,), which a function gave.
+
+    Raises:
+        ValueError: where one is no id of a class; in tf.data an InvalidArgumentError.
+    """
+    count = len(class_weights)
+    message = f"`augment` must return labels from 0 to {count - 1}"
+    if xp is not np:
+        good = xp.reduce_all((labels >= 0) & (labels < count))
+        xp.debugging.Assert(good, [f"{message}. Received:", labels])
+        return xp.gather(class_weights, labels)
+    if not ((labels >= 0) & (labels < count)).all():
+        raise ValueError(f"{message}. Received: {labels.tolist()}")
+    return class_weights[labels]
 
 
 def _source_size(source_size: int | None, size: int, augment: Any) -> int:

@@ -14,13 +14,13 @@ ClassWeight: TypeAlias = (
 )
 
 
-def label_weights(
+def class_weights(
     labels: np.ndarray, class_names: Sequence[str], class_weight: ClassWeight
 ) -> np.ndarray:
-    """One float32 weight per record from `class_weight`.
+    """One float32 weight per class, (K,), from `class_weight`.
 
     Args:
-        labels: int array (N,); -1, no object, has weight 0.
+        labels: int array (N,) of the records; -1 for no object.
         class_names: the classes in the order of their ids.
         class_weight: None: all 1; `"balanced"`: N / (classes present * records of
             the class), whose mean over the N records with a class is 1; or a dict
@@ -56,5 +56,4 @@ def label_weights(
             '`class_weight` must be None, "balanced" or a dict from class to weight. '
             f"Received: class_weight={class_weight!r}"
         )
-    # The last entry is what -1 finds.
-    return np.append(weights, 0.0)[labels].astype("float32")
+    return weights.astype("float32")

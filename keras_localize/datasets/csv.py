@@ -10,7 +10,12 @@ from keras_localize.datasets.annotation import Annotation
 from keras_localize.datasets.annotation_files import TABLE_LIMIT, image_name
 from keras_localize.datasets.class_names import ClassNames
 from keras_localize.datasets.collector import Collector
-from keras_localize.datasets.csv_columns import Column, check_columns, find_columns
+from keras_localize.datasets.csv_columns import (
+    Column,
+    check_columns,
+    find_columns,
+    plain,
+)
 from keras_localize.datasets.csv_rows import BoxRows
 from keras_localize.datasets.csv_stream import ColumnRows, column_rows
 from keras_localize.datasets.csv_table import Row, Table, cell_at, read_table
@@ -96,8 +101,9 @@ def read_csv(
             `columns["box"]`, and so are those that contradict the format; where
             `columns` has no box, a contradiction is an error.
         class_names: the classes in the order of their ids: a list, a dict id -> name,
-            or the path of a file; see `read_yolo`. Another name is an error. None:
-            the names found, sorted, numbers by their value.
+            or the path of a file; see `read_yolo`. Another name is an error, but where
+            a column `class_id` holds ids alone, they get these names. None: the names
+            found, sorted, numbers by their value.
         without_box: what becomes of an image without a box: `"skip"`, `"keep"`,
             `"negative"` or `"error"`; see `read_voc`. A row with a class and four
             empty cells is an object without a box; a row with neither, or of VGG
@@ -165,7 +171,9 @@ def read_csv(
     if reader is None:
         table = read_table(path, max_bytes)
         reader = _row_reader(table, given, bounding_box_format)
-    else:
+    if collector.class_names is not None and not isinstance(reader, ViaRows):
+        _name_ids(reader, collector.class_names)
+    if isinstance(reader, ColumnRows):
         parts = reader.columns
         simple = simple_records(parts, folder, policy, collector.class_names)
         collector.keep_simple(simple)
@@ -194,6 +202,20 @@ def read_csv(
     # Of a large table they are large.
     del reader, parts, simple
     return collector.dataset(path)
+
+
+def _name_ids(reader: BoxRows | ColumnRows, class_names: Sequence[str]) -> None:
+    """Where a column `class_id` holds ids and no names, gives them their names."""
+    found = reader.class_names()
+    if plain(reader.label_name) == "classid" and not found.intersection(class_names):
+        by_cell = {
+            cell: name
+            for cell in found
+            for number, name in enumerate(class_names)
+            if cell in (str(number), f"{number}.0")
+        }
+        if len(by_cell) == len(found):
+            reader.rename(by_cell)
 
 
 def _row_reader(

@@ -20,6 +20,7 @@ class BoxRows:
         rows: the rows, without the header.
         image: the number of the column that names the image.
         image_name: its name, for errors.
+        label_name: the name of the column that holds the class.
     """
 
     def __init__(
@@ -34,8 +35,18 @@ class BoxRows:
         self.rows = table.rows[columns.header :]
         self.image = columns.image
         self.image_name = columns.names[columns.image]
+        self.label_name = columns.names[columns.label]
+        self._renamed: dict[str, str] = {}
         if not self.rows:
             raise AnnotationError(table.path, "empty table", expected="rows")
+
+    def class_names(self) -> set[str]:
+        """All that the rows have as a class."""
+        return {cell_at(cells, self.columns.label) for _, cells in self.rows} - {""}
+
+    def rename(self, names: dict[str, str]) -> None:
+        """Gives classes other names."""
+        self._renamed = names
 
     def object(
         self, line: int, cells: list[str]
@@ -54,7 +65,8 @@ class BoxRows:
                 ),
                 received=cells,
             )
-        label = cell_at(cells, columns.label)
+        cell = cell_at(cells, columns.label)
+        label = self._renamed.get(cell, cell)
         box = [cell_at(cells, number) for number in columns.box]
         if not label and not any(box) and len(cells) > max(columns.label, *columns.box):
             return None, None

@@ -29,6 +29,7 @@ class ColumnRows:
         columns: the table.
         lines: (M,) the line of each object.
         image_name: the name of the column of images, for errors.
+        label_name: the name of the column of classes.
 
     Attributes:
         rows: the rows of the images that were not left out; their cells are the
@@ -37,11 +38,23 @@ class ColumnRows:
 
     image = 0
 
-    def __init__(self, columns: Columns, lines: np.ndarray, image_name: str) -> None:
+    def __init__(
+        self, columns: Columns, lines: np.ndarray, image_name: str, label_name: str
+    ) -> None:
         self.columns = columns
         self.lines = lines
         self.image_name = image_name
+        self.label_name = label_name
         self._kept = np.ones(len(columns.names), bool)
+
+    def class_names(self) -> set[str]:
+        """All that the rows have as a class."""
+        return set(self.columns.class_names)
+
+    def rename(self, names: dict[str, str]) -> None:
+        """Gives classes other names."""
+        renamed = [names[name] for name in self.columns.class_names]
+        self.columns = self.columns._replace(class_names=renamed)
 
     def leave_out(self, images: np.ndarray) -> None:
         """Leaves the rows of these images out."""
@@ -137,7 +150,8 @@ def _read(
         class_names=list(classes),
         relative=_in_fractions(values, corners, found, bounding_box_format),
     )
-    return ColumnRows(columns, lines, found.names[found.image])
+    names = (found.names[number] for number in (found.image, found.label))
+    return ColumnRows(columns, lines, *names)
 
 
 def _part(

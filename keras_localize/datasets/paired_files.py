@@ -83,10 +83,11 @@ def read_paired_files(
                 )
             )
     for stem, paths in images.by_stem.items():
-        # An image whose file is bad has been counted with that.
-        for path in paths if stem not in stems else ():
-            if path not in used:
-                _without_file(collector, images, path, f"without {kind}")
+        without = [path for path in paths if path not in used]
+        # Where none of them is used, the file is bad, and counted already.
+        is_beside = stem in stems and len(without) < len(paths)
+        for path in without if is_beside or stem not in stems else ():
+            _without_file(collector, images, path, kind, is_beside)
     return collector.dataset(annotations_dir)
 
 
@@ -108,14 +109,21 @@ def _image(
 
 
 def _without_file(
-    collector: Collector, images: ImageFolder, path: Path, reason: str
+    collector: Collector, images: ImageFolder, path: Path, kind: str, is_beside: bool
 ) -> None:
-    """Counts an image that has no annotation file."""
+    """Counts an image that has no annotation file.
+
+    One beside an image of the same name that has it may show the same: it is not known
+    to hold no object.
+    """
     name = images.name(path)
+    reason = (
+        f"another image of this name has {kind}" if is_beside else f"without {kind}"
+    )
     if collector.policy.without_box == "error":
         with collector.record(name):
             raise AnnotationError(path, reason)
-    elif collector.policy.without_box == "negative":
+    elif collector.policy.without_box == "negative" and not is_beside:
         with collector.record(name):
             collector.keep(Annotation(name, path, str(path), []))
     else:

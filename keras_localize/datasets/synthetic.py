@@ -7,10 +7,11 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
 from keras_localize import types
-from keras_localize.checks import check_number
+from keras_localize.checks import check_number, check_seed
 from keras_localize.datasets.dataset import LocalizationDataset
 from keras_localize.datasets.progress import Progress
 from keras_localize.files import replacing
+from keras_localize.images import load
 
 Colour: TypeAlias = tuple[int, int, int]
 SHAPES = ("disc", "square", "triangle", "star", "cross", "ring")
@@ -74,6 +75,7 @@ def make_synthetic(
             )
 
     check_number(negatives, "negatives", 0, 1)
+    seed = check_seed(seed)
     # As many of the first n images as n * negatives, rounded.
     counts = np.floor(np.arange(num_images + 1) * negatives + 0.5)
     presence = np.diff(counts) == 0
@@ -87,8 +89,7 @@ def make_synthetic(
             kept = np.array(image)
             if directory is not None:
                 kept = Path(directory) / f"{name}.png"
-                with replacing(kept) as unfinished:
-                    image.save(unfinished, format="PNG", compress_level=1)
+                _keep(image, kept)
             drawn.append((kept, box, label, (image.height, image.width)))
             progress.update()
     images, boxes, labels, sizes = zip(*drawn)
@@ -101,6 +102,19 @@ def make_synthetic(
         presence=presence,
         names=names,
     )
+
+
+def _keep(image: Image.Image, path: Path) -> None:
+    """Saves the image, unless another is there, which an earlier dataset may need."""
+    if path.exists():
+        if not np.array_equal(load(path), np.asarray(image)):
+            raise ValueError(
+                "`directory` must hold no other images of these names; use a new one "
+                f"for other arguments. Received: {path}, which is another image"
+            )
+        return
+    with replacing(path) as unfinished:
+        image.save(unfinished, format="PNG", compress_level=1)
 
 
 def _draw(

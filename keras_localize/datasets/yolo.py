@@ -32,6 +32,7 @@ from keras_localize.datasets.policy import (
     WithoutBox,
 )
 from keras_localize.datasets.yolo_lines import Task, are_poses, corners, read_line
+from keras_localize.images.listing import is_image
 
 # Text files that tools put beside the label files, in lower case.
 _NO_LABELS = {
@@ -69,7 +70,7 @@ def read_yolo(
     object: `class x_center y_center width height`, in fractions of the image's sides.
     Lines that say more are read as well and counted:
 
-    - with a confidence after the box;
+    - with a confidence after the box, the id of a track, or both;
     - of a segmentation, `class x1 y1 x2 y2 x3 y3 ...`: the box around the polygon;
     - of a pose, keypoints of two or three numbers after the box.
 
@@ -137,7 +138,7 @@ def read_yolo(
                         Annotation(name, path, str(files[stem]), objects, notes=notes)
                     )
     for stem, file in files.items():
-        if stem not in lines and not _is_other_file(file, class_names):
+        if stem not in lines and not _is_other_file(file, class_names, max_bytes):
             with collector.record(stem):
                 raise AnnotationError(
                     file, "missing image", expected=f"{stem}.* in {images.path}"
@@ -187,8 +188,11 @@ def _task_of(lines: dict[str, list[_Line] | AnnotationError], labels_dir: Path) 
     if poses is None:
         raise AnnotationError(
             labels_dir,
-            "polygons or poses",
-            expected='`task="segment"` or `task="pose"`: these lines may be either',
+            "polygons, poses or tracks",
+            expected=(
+                '`task="segment"`, `task="pose"` or (a box with a confidence and the '
+                'id of a track) `task="detect"`: these lines may be either'
+            ),
         )
     return "pose" if poses else "auto"
 
@@ -206,11 +210,25 @@ def _objects(
     return objects, [note for note in notes if note is not None]
 
 
-def _is_other_file(file: Path, class_names: ClassNames) -> bool:
+def _is_other_file(file: Path, class_names: ClassNames, max_bytes: int) -> bool:
     """Whether a text file without an image is known to hold no labels."""
     if isinstance(class_names, (str, PathLike)) and (
         file.resolve() == Path(class_names).resolve()
     ):
         return True
     name = file.name.lower()
-    return name in _NO_LABELS or name.startswith(("readme", "license"))
+    return (
+        name in _NO_LABELS
+        or name.startswith(("readme", "license"))
+        or _lists_images(file, max_bytes)
+    )
+
+
+def _lists_images(file: Path, max_bytes: int) -> bool:
+    """Whether it lists the images of a part of the set: a path in each line."""
+    try:
+        lines = read_text(file, max_bytes).split("\n")
+    except AnnotationError:
+        return False
+    paths = [Path(line.strip()) for line in lines if line.strip()]
+    return bool(paths) and all(map(is_image, paths))

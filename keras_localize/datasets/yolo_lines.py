@@ -51,17 +51,23 @@ def corners(
 
     Args:
         values: the numbers after the class.
-        task: `"detect"`: a box, and perhaps a confidence; `"segment"`: a polygon, and
-            perhaps a confidence; `"pose"`: a box and keypoints of two or three
-            numbers; `"auto"`: a box or a polygon, by the count of the numbers.
+        task: `"detect"`: a box, and perhaps a confidence, the id of a track, or both;
+            `"segment"`: a polygon, and perhaps a confidence; `"pose"`: a box and
+            keypoints of two or three numbers; `"auto"`: a box or a polygon, by the
+            count of the numbers.
         path: the file, for the error.
         place: the line, for the error.
     """
     count = len(values)
     if count == 4:
         return _box(values), None
-    if count == 5 and 0 <= values[4] <= 1 and task != "segment":
-        return _box(values), "confidence left out"
+    if count == 5 and task != "segment":
+        if 0 <= values[4] <= 1:
+            return _box(values), "confidence left out"
+        if _is_track(values[4]):
+            return _box(values), "id of a track left out"
+    if task == "detect" and _has_track(values):
+        return _box(values), "confidence and id of a track left out"
     if task == "pose":
         if count > 5 and ((count - 4) % 2 == 0 or (count - 4) % 3 == 0):
             return _box(values), "box of a pose, keypoints left out"
@@ -76,6 +82,8 @@ def corners(
 def are_poses(lines: Iterable[Sequence[float]]) -> bool | None:
     """Whether the lines that are more than a box are boxes with keypoints.
 
+    A box with a confidence and the id of a track has as many numbers as a triangle.
+
     One line alone does not say: a polygon that was cut at the border has zeros and
     ones where a pose has flags, and a pose without flags has as many numbers as some
     polygon. But poses all have the same number of keypoints, which lie in their boxes;
@@ -86,11 +94,13 @@ def are_poses(lines: Iterable[Sequence[float]]) -> bool | None:
         lines: the numbers after the class, of all lines.
 
     Returns:
-        True, False for polygons, or None if they may be either.
+        True, False for polygons, or None if they may be more than one of these.
     """
     longer = [values for values in lines if len(values) >= 6]
     if not longer or len({len(values) for values in longer}) > 1:
         return False
+    if all(map(_has_track, longer)):
+        return None
     flagged = sum(map(_has_flags, longer))
     if flagged == len(longer):
         return True
@@ -102,6 +112,21 @@ def are_poses(lines: Iterable[Sequence[float]]) -> bool | None:
 def _box(values: Sequence[float]) -> Corners:
     x, y, width, height = values[:4]
     return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _is_track(value: float) -> bool:
+    """Whether a number may be the id of a track, as Ultralytics counts them."""
+    return value >= 1 and value == int(value)
+
+
+def _has_track(values: Sequence[float]) -> bool:
+    """Whether the numbers may be a box, a confidence and the id of a track."""
+    return (
+        len(values) == 6
+        and 0 <= values[4] <= 1
+        and _is_track(values[5])
+        and _is_in_image(_box(values))
+    )
 
 
 def _pairs(values: Sequence[float]) -> list[tuple[float, float]]:

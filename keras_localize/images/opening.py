@@ -4,7 +4,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from os import PathLike
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -21,6 +21,8 @@ from keras_localize.images.orientation import (
 from keras_localize.images.pixels import to_rgb
 from keras_localize.types import ImageSource, Region
 from keras_localize.warn import warn
+
+_Image = TypeVar("_Image", bound=Image.Image)
 
 
 @contextlib.contextmanager
@@ -69,7 +71,7 @@ def _open(source: Any) -> Image.Image:
     if isinstance(source, Image.Image):
         return _copied(source)
     if isinstance(source, (str, PathLike)):
-        return Image.open(source, formats=installed_formats())
+        return _unmapped(Image.open(source, formats=installed_formats()))
     if isinstance(source, (bytes, bytearray, memoryview)):
         return Image.open(io.BytesIO(source), formats=installed_formats())
     if hasattr(source, "read"):
@@ -86,8 +88,24 @@ def _cut_out(region: Region) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(upright)).crop(region.box)
 
 
+def _unmapped(image: _Image) -> _Image:
+    """The image, of which Pillow will not map the file into memory.
+
+    It maps a TIFF file that an orientation tag turns with the sides swapped: the rows
+    are sheared.
+    """
+    if isinstance(image, ImageFile.ImageFile) and image.format == "TIFF":
+        image.filename = ""
+    return image
+
+
 def _copied(image: Image.Image) -> Image.Image:
-    copy = image.copy()
+    name = getattr(image, "filename", "")
+    try:
+        copy = _unmapped(image).copy()
+    finally:
+        if isinstance(image, ImageFile.ImageFile):
+            image.filename = name
     # After `copy`, which decodes: Pillow turns TIFF files upright while it does.
     upright = not isinstance(image, ImageFile.ImageFile)
     set_orientation_tag(copy, 1 if upright else orientation_tag(image))

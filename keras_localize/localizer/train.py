@@ -17,7 +17,7 @@ from keras_localize.checks import (
     check_seed,
 )
 from keras_localize.datasets import LocalizationDataset, with_hard_negatives
-from keras_localize.datasets.class_weights import ClassWeight, label_weights
+from keras_localize.datasets.class_weights import ClassWeight, class_weights
 from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.localizer.candidates import Candidate, best, evaluated_candidates
 from keras_localize.localizer.class_names import check_known_classes
@@ -179,7 +179,9 @@ def train_localizer(
         )
     if localizer.presence and (train.presence > 0).all():
         train = with_hard_negatives(train)
-    weights = label_weights(train.labels, train.class_names, class_weight)
+    weights = None
+    if class_weight is not None:
+        weights = class_weights(train.labels, train.class_names, class_weight)
     plan = plan_training(
         localizer,
         objects=int((train.presence > 0).sum()),

@@ -42,12 +42,12 @@ def seed_of_call(
     train: LocalizationDataset,
     validation: LocalizationDataset | None,
     augment: str | None,
-    label_weights: np.ndarray,
+    class_weights: np.ndarray | None,
 ) -> int:
     """The seed of the call that the folder is of; a new folder is marked.
 
-    `augment` is a text that tells the layers of the views apart, and `label_weights`
-    are those of the training images, (N,).
+    `augment` is a text that tells the layers of the views apart, and `class_weights`
+    are those of the classes, if there are any.
 
     Raises:
         ValueError: where it is of a call with other arguments.
@@ -59,7 +59,7 @@ def seed_of_call(
         "train": _digest(train),
         "validation": validation and _digest(validation),
         "augment": augment,
-        "class_weight": _hexdigest(label_weights),
+        "class_weight": None if class_weights is None else _hexdigest(class_weights),
         "seed": seed,
     }
     if not path.exists():

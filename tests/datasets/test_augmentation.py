@@ -268,7 +268,7 @@ def test_a_layer_that_keeps_the_larger_square_is_refused(method):
 
 
 @METHODS
-def test_a_box_that_left_the_image_has_weight_0(method):
+def test_an_object_that_left_the_image_has_weight_0(method):
     data = rectangles()
     down = L.RandomTranslation((45 / 64, 45 / 64), 0.0, **BLACK)
     [(images, targets, weights)] = batches(
@@ -278,10 +278,63 @@ def test_a_box_that_left_the_image_has_weight_0(method):
     cut = ~gone & (data.boxes[:, 3] + 45 / 64 > 1)
     assert 0 < gone.sum() < COUNT and cut.any()
     assert weights["box"].tolist() == (~gone).astype(float).tolist()
-    assert weights["label"].tolist() == [1] * COUNT
+    assert weights["label"].tolist() == weights["box"].tolist()
+    [(_, targets, weights)] = batches(
+        getattr(data, method)(SIDE, COUNT, augment=down, targets=["box", "presence"])
+    )
+    # Nothing says "object here" of a view that shows none.
+    assert weights["presence"].tolist() == weights["box"].tolist()
     assert (targets["box"][gone] == 0).all()
     assert (targets["box"][cut, 3] == 1).all()
     assert max(errors(images[~gone], targets["box"][~gone])) < 1
+
+
+@METHODS
+def test_a_function_may_change_labels(method):
+    """Flipped, a left arrow is a right one; its weight is that of its new class."""
+    data = rectangles(4)
+    names, present = ["left", "right"], [1, 1, 1, 0]
+    data = LocalizationDataset(
+        data.images, data.boxes, [0, 1, 1, -1], names, present, presence=present
+    )
+
+    def swap(batch):
+        boxes = batch["bounding_boxes"]
+        return {**batch, "bounding_boxes": {**boxes, "labels": 1 - boxes["labels"]}}
+
+    options = {"augment": swap, "class_weight": {"left": 3.0, "right": 0.5}}
+    [(_, targets, weights)] = batches(getattr(data, method)(SIDE, **options))
+    assert targets["label"].tolist()[:3] == [1, 0, 0]
+    assert targets["label"].dtype == np.int32
+    assert weights["label"].tolist() == [0.5, 3, 3, 0]
+    # Keras's layers and functions that return no labels change none.
+    pipeline = L.Pipeline([L.RandomFlip("horizontal")])
+    for augment in (pipeline, without_labels):
+        [(_, targets, weights)] = batches(getattr(data, method)(SIDE, augment=augment))
+        assert targets["label"].tolist()[:3] == [0, 1, 1]
+        assert weights["label"].tolist() == [1, 1, 1, 0]
+
+
+def without_labels(batch):
+    """Boxes of another precision, and no labels."""
+    boxes = batch["bounding_boxes"]["boxes"]
+    if isinstance(boxes, np.ndarray):
+        boxes = boxes.astype("float64")
+    return {"images": batch["images"], "bounding_boxes": {"boxes": boxes}}
+
+
+@METHODS
+@pytest.mark.parametrize("labels", ["unknown", "of another shape"])
+def test_labels_of_a_function_that_cannot_be(labels, method):
+    def augment(batch):
+        boxes = batch["bounding_boxes"]
+        given = boxes["labels"] + 7
+        if labels != "unknown":
+            given = given[:, None, None]
+        return {**batch, "bounding_boxes": {**boxes, "labels": given}}
+
+    with pytest.raises(Exception, match="`augment` must return labels"):
+        batches(getattr(rectangles(4), method)(SIDE, augment=augment))
 
 
 @METHODS

@@ -259,6 +259,31 @@ def test_corners_of_a_polygon_are_no_box(tables):
         assert tables.refuse(text).reason == "no column for the box"
 
 
+@pytest.mark.parametrize("sizes", [False, True])
+@pytest.mark.parametrize("verify", [False, True])
+def test_ids_of_classes_get_their_names(sizes, verify, tables):
+    """In both readers: of plain tables with sizes, and of all others."""
+    head = "filename,class_id,xmin,ymin,xmax,ymax"
+    rows = ["a.png,1,20,10,60,40", "b.png,0,0,0,8,20"]
+    if sizes:
+        head += ",image_width,image_height"
+        rows = [f"{row},{WIDTH},{HEIGHT}" for row in rows]
+    text = "\n".join([head, *rows])
+    names = {0: "cat", 1: "dog", 2: "bird"}
+    for form in (text, text.replace(".png,1", ".png,1.0")):
+        data = tables.read(form, class_names=names, verify=verify)
+        assert data.labels.tolist() == [1, 0]
+        assert data.class_names == ("cat", "dog", "bird")
+    assert tables.read(text, verify=verify).class_names == ("0", "1")
+    # A name that looks like an id stays a name, another column holds names, and so
+    # does one with an id too high.
+    data = tables.read(text, class_names=["1", "0"], verify=verify)
+    assert data.labels.tolist() == [0, 1]
+    for wrong in (text.replace("class_id", "class"), text.replace("g,1", "g,3")):
+        with pytest.raises(AnnotationError, match="unknown class"):
+            tables.read(wrong, class_names=names, verify=verify)
+
+
 def test_arguments_that_are_no_columns(tables):
     for columns, message in (
         ({"boxes": ("a", "b", "c", "d")}, "`columns` must be one of"),

@@ -197,6 +197,8 @@ def test_cvat_yolo(export):
         "obj.data": "classes = 2\nnames = data/obj.names\n",
         "train.txt": "data/obj_train_data/a.jpg\ndata/obj_train_data/b.jpg\n",
     }
+    # A subset of another name, whose list stands beside it.
+    files["Holdout.txt"] = "data/obj_train_data/b.jpg\n\n"
     root = export("obj_train_data", "a.jpg", "b.jpg", **files)
     data = root / "obj_train_data"
     check(read_yolo(data, data, root / "obj.names"))

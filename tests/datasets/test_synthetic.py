@@ -1,5 +1,7 @@
 """Drawn images: exact boxes, hard for a constant, the same for the same seed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,6 +80,17 @@ def test_bad_arguments():
     ):
         with pytest.raises(ValueError, match="must be an integer in"):
             make_synthetic(**arguments)
+
+
+def test_images_of_an_earlier_dataset_stay(tmp_path):
+    options = {"min_side": 32, "max_side": 40, "directory": tmp_path}
+    first = make_synthetic(2, **options)
+    kept = [Path(path).read_bytes() for path in first.images]
+    again = make_synthetic(3, **options)
+    assert again.images[:2] == first.images
+    with pytest.raises(ValueError, match=r"`directory`.*synthetic_0_000000\.png"):
+        make_synthetic(2, negatives=1.0, **options)
+    assert kept == [Path(path).read_bytes() for path in first.images]
 
 
 def test_negatives_are_backgrounds_and_change_nothing_else():

@@ -30,6 +30,25 @@ def test_voc_pairs_images_with_files(folder):
         read_voc(folder.images, folder.path / "voc")
 
 
+def test_an_image_beside_the_one_that_has_the_file_is_counted(folder):
+    """It may show the same object, so that it is no negative."""
+    folder.read("voc")
+    xml = (folder.path / "voc" / "a.xml").read_text()
+    assert "a.png" in xml
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder.images / "a.jpg")
+    reason = "another image of this name has an XML file"
+    for without_box in ("skip", "negative"):
+        dataset = read_voc(folder.images, folder.path / "voc", without_box=without_box)
+        assert list(dataset.names) == ["a.png", "b.png"]
+        assert dataset.summary().skipped == {reason: ("a.jpg",)}
+    with pytest.raises(AnnotationError, match=rf"a\.jpg: {reason}"):
+        read_voc(folder.images, folder.path / "voc", without_box="error")
+    # Images whose file is bad are counted with it, once.
+    (folder.path / "voc" / "a.xml").write_text("no XML")
+    dataset = read_voc(folder.images, folder.path / "voc", on_error="skip")
+    assert dataset.summary().skipped == {"not XML": ("a",)}
+
+
 def test_voc_zero_based_and_class_names(folder):
     folder.read("voc")
     dataset = read_voc(folder.images, folder.path / "voc", one_based=False)

@@ -240,6 +240,16 @@ def test_yolo_replaces_nothing_and_confuses_nothing(tmp_path):
         write_yolo(tmp_path, [answer], [tmp_path / "a.png"])
 
 
+@pytest.mark.parametrize("write", [write_csv, write_coco, write_yolo])
+def test_pairs_of_iter_localize_are_named(write, images_dir, tmp_path):
+    image = sorted(images_dir.iterdir())[0]
+    answer = Localization(0, "cat", 0.9, (1.0, 1.0, 9.0, 9.0), None)
+    pairs = [(image, answer)]
+    with pytest.raises(ValueError, match=r"`localizations` .*iter_localize"):
+        write(tmp_path / "out", pairs, [image])
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("write", [write_coco, write_csv])
 def test_numbers_of_numpy_are_numbers(write, tmp_path):
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")

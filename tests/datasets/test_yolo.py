@@ -69,6 +69,7 @@ DOUBTFUL = "1 .4 .4 .6 .4 .6 .6 .4 .6"
         ("1.0\t.5\t.5\t.4\t.4\r\n", BOX, None),
         ("1 .5 .5 .4 .4 .9", BOX, "confidence left out"),
         ("1 .5 .5 .4 .4 0", BOX, "confidence left out"),
+        ("1 .5 .5 .4 .4 7", BOX, "id of a track left out"),
         (POLYGON, [0.1, 0.1, 0.6, 0.5], "box around a polygon"),
         (f"{POLYGON} .75", [0.1, 0.1, 0.6, 0.5], "box around a polygon"),
         ("1 .2 .2 .8 .2 .8 .9 .2 .9", [0.2, 0.2, 0.8, 0.9], "box around a polygon"),
@@ -92,7 +93,9 @@ def test_kinds_of_lines(lines, line, box, note):
 
 def test_polygons_are_told_from_poses_by_all_lines(lines):
     """Poses all have the same number of keypoints, which lie in their boxes."""
-    with pytest.raises(AnnotationError, match=r'polygons or poses.*`task="segment"`'):
+    with pytest.raises(
+        AnnotationError, match=r'polygons, poses or tracks.*`task="segment"`'
+    ):
         lines.read(DOUBTFUL)
     segment = lines.read(DOUBTFUL, task="segment")
     assert np.allclose(segment.boxes, [[0.4, 0.4, 0.6, 0.6]], atol=1e-7)
@@ -107,11 +110,25 @@ def test_polygons_are_told_from_poses_by_all_lines(lines):
         "0 .3 .3 .2 .2 .25 .25 .35 .35",
         "0 .7 .3 .2 .2 0 0 .7 .35",
     ]
-    with pytest.raises(AnnotationError, match="polygons or poses"):
+    with pytest.raises(AnnotationError, match="polygons, poses or tracks"):
         lines.read(*poses)
     (lines.path / "data.yaml").write_text("kpt_shape: [2, 2]\nnames: [x, y]\n")
     dataset = lines.read(*poses, class_names=lines.path / "data.yaml")
     assert np.allclose(dataset.boxes[1], [0.2, 0.2, 0.4, 0.4], atol=1e-7)
+
+
+def test_a_box_with_a_confidence_and_a_track_is_no_triangle(lines):
+    """Both have six numbers; Ultralytics writes the first with `track`."""
+    tracks = ["0 .5 .5 .4 .4 .93 1", "1 .5 .5 .4 .4 .87 2"]
+    with pytest.raises(AnnotationError, match=r'or tracks.*`task="detect"`'):
+        lines.read(*tracks)
+    dataset = lines.read(*tracks, task="detect")
+    assert np.allclose(dataset.boxes, [BOX, BOX], atol=1e-7)
+    handled = dataset.summary().handled
+    assert list(handled) == ["confidence and id of a track left out"]
+    # A triangle that no box and confidence are settles it.
+    dataset = lines.read(*tracks, POLYGON)
+    assert "box around a polygon" in dataset.summary().handled
 
 
 @pytest.mark.parametrize(
@@ -125,7 +142,9 @@ def test_polygons_are_told_from_poses_by_all_lines(lines):
         ("0 .5 .5 -.4 .4", "auto", "inverted box"),
         ("0 .5 .5 0 .4", "auto", "box of zero size"),
         ("0 .1 .1 .6 .1 .3 .1", "auto", "box of zero size"),
-        ("0 .5 .5 .4 .4 7", "auto", "malformed line"),
+        ("0 .5 .5 .4 .4 7.5", "auto", "malformed line"),
+        ("0 .5 .5 .4 .4 7", "segment", "malformed line"),
+        ("0 .5 .5 .4 .4 .9 7.5", "detect", "malformed line"),
         ("0 .5 .5 .4 .4 .4 .4 .6 .6 .7 .7 7", "auto", "malformed line"),
         (POLYGON, "detect", "malformed line"),
         ("0 .5 .5 .4 .4 .9", "segment", "malformed line"),
@@ -195,7 +214,7 @@ def test_poses_with_flags_in_most_lines_alone_are_in_doubt(lines):
     pose = "0 0.5 0.5 0.4 0.4 0.5 0.5 2 0.6 0.6 1"
     data = lines.read(pose, pose)
     np.testing.assert_allclose(data[0].box, [0.3, 0.3, 0.7, 0.7], atol=1e-6)
-    with pytest.raises(AnnotationError, match="polygons or poses"):
+    with pytest.raises(AnnotationError, match="polygons, poses or tracks"):
         lines.read(pose, pose, pose.replace(" 2 ", " 0.3 "))
 
 

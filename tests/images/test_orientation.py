@@ -54,6 +54,27 @@ def test_turned_box_is_the_box_of_the_turned_pixels(rng):
         assert turned == expected
 
 
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "RGBA", "P", "CMYK"])
+def test_uncompressed_tiff_in_all_orientations(mode, tmp_path):
+    """Pillow maps such files with their sides swapped, unless it is told not to."""
+    stored = np.zeros((40, 60), "uint8")
+    stored[:10, :30] = 255
+    image = Image.fromarray(stored)
+    if mode == "I;16":
+        image = Image.fromarray(stored.astype("uint16") * 257)
+    elif mode != "L":
+        image = image.convert(mode)
+    for orientation in range(1, 9):
+        path = tmp_path / f"{orientation}.tif"
+        image.save(path, exif=exif(orientation))
+        expected = UPRIGHT[orientation](stored[..., None])
+        opened = Image.open(path)
+        for source in (path, path.read_bytes(), opened):
+            seen = images.load(source)
+            assert np.abs(seen.astype(int) - expected).max() <= 1, (mode, orientation)
+        assert opened.filename in (path, str(path))
+
+
 def stored_as(upright, orientation):
     """The pixels that EXIF orientation `orientation` turns into `upright`."""
     inverse = {6: 8, 8: 6}.get(orientation, orientation)

@@ -80,6 +80,13 @@ def collect(
             "`localizations` must hold one answer, or None, for each of `images`. "
             f"Received: {len(localizations)} answers for {len(paths)} images"
         )
+    for each in localizations:
+        if each is not None and not hasattr(each, "box"):
+            raise ValueError(
+                "`localizations` must hold answers of `localize`, or None. "
+                "(`iter_localize` gives pairs of a source and an answer.) "
+                f"Received: {type(each).__name__}"
+            )
     names = _names(paths, _folder(paths, images, images_dir))
     classes = _classes(localizations, class_names)
     answers = []
