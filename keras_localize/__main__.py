@@ -12,8 +12,12 @@ from typing import Any, NoReturn, get_args
 import keras
 
 import keras_localize as kl
+from keras_localize.datasets.class_names import read_class_names
+from keras_localize.datasets.writing.answers import names_of
+from keras_localize.datasets.writing.csv import check_names
 from keras_localize.datasets.writing.yolo import check_new
 from keras_localize.files import replacing
+from keras_localize.localizer.class_names import count_classes
 from keras_localize.localizer.export import Format, ImageKind, Precision
 from keras_localize.reporting.page import check_page
 
@@ -63,9 +67,10 @@ def _evaluate(args: argparse.Namespace) -> None:
     if args.output is not None:
         _check_no_folder(args.output)
     report = _report_on(args)
-    print(report)
     if args.output is not None:
         report.save_json(args.output)
+    _say(str(report))
+    if args.output is not None:
         _say_written(args.output)
 
 
@@ -88,16 +93,17 @@ def _localize(args: argparse.Namespace) -> None:
         check_new(args.output)
     elif args.output is not None:
         _check_no_folder(args.output)
-    found = _load(args.localizer).iter_localize(
-        args.images, **_chosen(args, *_INFERENCE)
-    )
+    localizer = _load(args.localizer)
+    writes = args.output is not None and args.format != "json"
+    options = _writer_options(args, localizer) if writes else {}
+    found = localizer.iter_localize(args.images, **_chosen(args, *_INFERENCE))
     if args.output is None:
         for image, answer in found:
             print(json.dumps(_as_json(image, answer)), flush=True)
         return
     images, answers = map(list, zip(*found))
-    if args.format != "json":
-        getattr(kl, f"write_{args.format}")(args.output, answers, images)
+    if writes:
+        getattr(kl, f"write_{args.format}")(args.output, answers, images, **options)
     else:
         content = json.dumps(list(map(_as_json, images, answers)), indent=1)
         with replacing(args.output) as unfinished:
@@ -113,13 +119,37 @@ def _export(args: argparse.Namespace) -> None:
     _say_written(args.path)
 
 
+def _writer_options(args: argparse.Namespace, localizer: kl.Localizer) -> dict:
+    """Options of the writers, checked before any inference."""
+    one_folder = len(args.images) == 1 and Path(args.images[0]).is_dir()
+    images_dir = args.images[0] if one_folder else None
+    if args.format == "csv":
+        check_names(names_of(args.images, images_dir))
+    return {"images_dir": images_dir, "class_names": _class_names(localizer)}
+
+
+def _class_names(localizer: kl.Localizer) -> list[str] | None:
+    """All classes of the model, so that a file numbers them as the model does."""
+    if localizer.class_names is not None:
+        return read_class_names(localizer.class_names)
+    if localizer.num_classes is None:
+        return None
+    return [str(i) for i in range(count_classes(localizer.num_classes, None))]
+
+
 def _check_no_folder(path: str) -> None:
     if Path(path).is_dir():
         raise IsADirectoryError(errno.EISDIR, "must be a file, not a folder", path)
 
 
+def _say(text: str) -> None:
+    """Prints; a character that the output's encoding lacks is shown by its number."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
 def _say_written(path: str) -> None:
-    print(f"wrote {path}")
+    _say(f"wrote {path}")
 
 
 def _load(path: str) -> kl.Localizer:

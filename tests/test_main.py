@@ -1,11 +1,16 @@
 """The command line, in this process, against the functions of the same names."""
 
+import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
+from PIL import Image
 
 import keras_localize as kl
 from keras_localize.__main__ import main
@@ -212,3 +217,153 @@ def test_a_layer_of_ones_own_is_an_error_of_one_line(run, folder):
     localizer.save(folder / "own.keras")
     status, _, errors = run("localize", "own.keras", "images")
     assert status == 2 and "layers of your own" in errors and errors.count("\n") == 1
+
+
+NAMES = ["ape", "bee", "cat", "dog"]
+
+
+def save_constant(path, label, class_names, num_classes):
+    """Saves a localizer that gives every image this label."""
+    backbone = keras.Sequential(
+        [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 8, strides=8)]
+    )
+    localizer = kl.build_localizer(
+        backbone, num_classes, class_names=class_names, preprocessing=None
+    )
+    kernel, bias = localizer.get_layer("label").weights
+    kernel.assign(np.zeros(kernel.shape))
+    bias.assign(20.0 * (np.arange(bias.shape[0]) == label))
+    localizer.save(path)
+
+
+@pytest.fixture
+def below(folder, tmp_path):
+    """A folder whose two images all lie in a folder below it."""
+    (tmp_path / "new" / "sub").mkdir(parents=True)
+    for i in range(2):
+        Image.new("RGB", (40, 30)).save(tmp_path / "new" / "sub" / f"{i}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("format", ["csv", "coco", "yolo"])
+@pytest.mark.parametrize("class_names", [NAMES, None])
+def test_files_have_the_models_class_ids_and_names_below_the_folder(
+    run, below, format, class_names
+):
+    save_constant(below / "m.keras", 2, class_names, 4)
+    out = below / "out"
+    words = ("localize", str(below / "m.keras"), str(below / "new"))
+    status, *_ = run(*words, "--output", str(out), "--format", format)
+    assert status == 0
+    images = below / "new"
+    data = {
+        "csv": lambda: kl.read_csv(images, out, bounding_box_format="xyxy"),
+        "coco": lambda: kl.read_coco(images, out),
+        "yolo": lambda: kl.read_yolo(images, out / "labels", out / "data.yaml"),
+    }[format]()
+    expected = class_names or ["0", "1", "2", "3"]
+    assert data.names == ["sub/0.png", "sub/1.png"]
+    assert [record.class_name for record in data] == [expected[2]] * 2
+    if format != "csv":  # a table lists no classes
+        assert list(data.class_names) == expected and list(data.labels) == [2, 2]
+
+
+def test_class_ids_of_one_unit_and_of_a_model_without_labels(run, below):
+    for num_classes, expected in ((1, ["0", "1"]), (None, ["object"])):
+        backbone = keras.Sequential(
+            [keras.Input((32, 32, 3)), keras.layers.Conv2D(4, 8, strides=8)]
+        )
+        localizer = kl.build_localizer(backbone, num_classes, preprocessing=None)
+        localizer.save(below / "m.keras")
+        out = below / f"out{num_classes}"
+        words = ("localize", str(below / "m.keras"), str(below / "new"), "--output")
+        assert run(*words, str(out), "--format", "yolo")[0] == 0
+        assert (out / "classes.txt").read_text().split() == expected
+
+
+class Terminal(io.TextIOWrapper):
+    """A terminal that shows Western European letters alone."""
+
+    def __init__(self):
+        super().__init__(io.BytesIO(), encoding="cp1252")
+
+    def shown(self):
+        self.flush()
+        return self.buffer.getvalue().decode("cp1252")
+
+
+def test_letters_that_the_terminal_lacks_destroy_nothing(run, below, monkeypatch):
+    names = ["ko\u010dka", "\u017eaba"]  # only the second is in cp1252
+    data = kl.make_synthetic(2, num_classes=2, directory=below / "drawn")
+    data = kl.LocalizationDataset(data.images, data.boxes, data.labels, names)
+    data.save(below / "cz.json")
+    save_constant(below / "cz.keras", 0, names, 2)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    out = below / "\u010d.json"
+    words = ("evaluate", str(below / "cz.keras"), "--dataset", str(below / "cz.json"))
+    assert run(*words, "--output", str(out))[0] == 0
+    assert set(json.loads(out.read_text())["per_class"]) == set(names)
+    shown = terminal.shown()
+    assert "ko\\u010dka" in shown and names[1] in shown and "mean_iou" in shown
+    assert shown.splitlines()[-1].endswith("\\u010d.json")
+
+
+def test_a_result_is_saved_before_anything_is_printed(run, below, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError("no space left")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    out = below / "out.json"
+    words = ("evaluate", "localizer.keras", "--dataset", "data.json")
+    status, _, errors = run(*words, "--output", str(out))
+    assert status == 2 and "no space left" in errors
+    assert json.loads(out.read_text())["images"] == 6
+
+
+@pytest.fixture
+def odd(below):
+    """A folder with an image whose name is no UTF-8."""
+    folder = below / "new"
+    name = os.fsencode(folder) + b"/odd\xff.png"
+    try:
+        shutil.copy(os.fsencode(folder / "sub" / "0.png"), name)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    return folder
+
+
+def test_a_file_name_that_is_no_utf8_is_refused_before_any_inference(
+    run, odd, below, monkeypatch
+):
+    def never(*args, **options):
+        raise AssertionError("images were predicted")
+
+    monkeypatch.setattr(kl.Localizer, "iter_localize", never)
+    out = below / "x.csv"
+    words = ("localize", "localizer.keras", str(odd), "--output", str(out))
+    status, _, errors = run(*words)
+    assert status == 2 and r"odd\udcff.png" in errors and errors.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("format", ["coco", "yolo", "json"])
+def test_a_file_name_that_is_no_utf8_in_other_files(run, odd, below, format):
+    out = below / "out"
+    words = ("localize", "localizer.keras", str(odd), "--output", str(out))
+    assert run(*words, "--format", format)[0] == 0
+    name = "odd\udcff.png"
+    if format == "coco":
+        data = kl.read_coco(odd, out)
+        assert name in data.names
+        data.save(below / "odd.json")
+        words = ("evaluate", "localizer.keras", "--dataset", str(below / "odd.json"))
+        status, output, _ = run(*words)
+        assert status == 0 and r"odd\udcff.png" in output
+    elif format == "yolo":
+        data = kl.read_yolo(odd, out / "labels", out / "data.yaml")
+        assert name in data.names
+    else:
+        found = json.loads(out.read_text("utf-8"))
+        assert str(odd / name) in [one["image"] for one in found]

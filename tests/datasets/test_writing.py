@@ -1,6 +1,7 @@
 """Answers written as annotations are read back equal, by our readers and others'."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -274,3 +275,25 @@ def test_sizes_are_those_of_the_files(write, tmp_path):
     else:
         again = read_yolo(tmp_path, out / "labels", out / "classes.txt")
     np.testing.assert_allclose(again.boxes[0], truth, atol=1e-6)
+
+
+def test_file_names_that_are_no_utf8(tmp_path):
+    """JSON can name them and stays readable; a table cannot."""
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    Image.new("RGB", (40, 30)).save(images / "\u732b.png")
+    try:
+        os.link(images / "\u732b.png", os.fsencode(images) + b"/odd\xff.png")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    answers = [Localization(0, "cat", 0.5, (1.0, 2.0, 9.0, 9.0), None)] * 2
+    write_coco(out, answers, images)
+    assert '"\u732b.png"' in out.read_text("utf-8")
+    assert set(read_coco(images, out).names) == {"\u732b.png", "odd\udcff.png"}
+    write_yolo(tmp_path / "yolo", answers, images)
+    names = set(os.listdir(tmp_path / "yolo" / "labels"))
+    assert names == {"\u732b.txt", "odd\udcff.txt"}
+    before = out.read_bytes()
+    with pytest.raises(ValueError, match=r"`images` .*UTF-8.*odd.udcff\.png"):
+        write_csv(out, answers, images)
+    assert out.read_bytes() == before

@@ -109,6 +109,12 @@ def collect(
     return Answers(answers, classes)
 
 
+def names_of(images: Images, images_dir: types.Path | None) -> list[str]:
+    """The names that the images get in a file; the arguments are as in `collect`."""
+    paths = _paths(images)
+    return _names(paths, _folder(paths, images, images_dir))
+
+
 def _paths(images: Images) -> list[Path]:
     """The images in the order in which `Localizer.localize` takes them."""
     if isinstance(images, LocalizationDataset):

@@ -78,7 +78,9 @@ def write_coco(
     }
     text = json.dumps(content, ensure_ascii=False)
     with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        # Surrogates stand for bytes of a file name that are no UTF-8. JSON has the same
+        # escape for them, and the rest stays readable.
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _annotation(answer: Answer, classes: list[str]) -> dict[str, Any]:

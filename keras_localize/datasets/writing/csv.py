@@ -1,7 +1,7 @@
 """Answers as a CSV table, a row for each image."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from keras_localize import types
 from keras_localize.datasets.class_names import ClassNames
@@ -52,7 +52,8 @@ def write_csv(
 
     Raises:
         ValueError: for a number of answers that is not that of the images, images that
-            are not files, an image outside `images_dir`, or an unknown class.
+            are not files, an image outside `images_dir`, or an unknown class; here
+            also for a file name that UTF-8 cannot hold.
 
     Example:
 
@@ -70,6 +71,7 @@ def write_csv(
     [0.25, 0.0, 0.75, 1.0]
     """
     answers, _ = collect(localizations, images, images_dir, class_names)
+    check_names(answer.name for answer in answers)
     more = [
         name
         for name in _OF_SOME_MODELS
@@ -82,6 +84,22 @@ def write_csv(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*_COLUMNS, *more])
         writer.writerows(_row(each, more) for each in answers)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Checks that a table can name the images.
+
+    Raises:
+        ValueError: for a name that UTF-8 cannot hold.
+    """
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                "`images` must have names in UTF-8, as the CSV file is; the JSON of "
+                f"COCO takes others. Received: {name!a}"
+            ) from error
 
 
 def _row(answer: Answer, more: list[str]) -> list[object]:
