@@ -5,6 +5,7 @@ import errno
 import json
 import sys
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, get_args
@@ -168,6 +169,11 @@ def _load(path: str) -> kl.Localizer:
             "`localizer` must consist of layers that are registered in this program. "
             "Where it has layers of your own, import them in Python and use "
             f"`evaluate_localizer`, `localize` or `export_localizer`. Received: {path}"
+        ) from error
+    except (KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            "`localizer` must be a whole .keras file, as `Localizer.save` writes it. "
+            f"Received: {path}, which cannot be loaded ({error})"
         ) from error
     if not isinstance(localizer, kl.Localizer):
         raise ValueError(

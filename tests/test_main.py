@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -367,3 +368,38 @@ def test_a_file_name_that_is_no_utf8_in_other_files(run, odd, below, format):
     else:
         found = json.loads(out.read_text("utf-8"))
         assert str(odd / name) in [one["image"] for one in found]
+
+
+def changed(content, **members):
+    """A zip file with other members; None leaves one out."""
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as old,
+        zipfile.ZipFile(file, "w") as new,
+    ):
+        for name in old.namelist():
+            data = members.get(name.split(".")[0], old.read(name))
+            if data is not None:
+                new.writestr(name, data)
+    return file.getvalue()
+
+
+def test_a_damaged_localizer_is_an_error_of_one_line(run, folder, tmp_path):
+    content = (folder / "localizer.keras").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as whole:
+        config = whole.read("config.json")
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 255
+    for damaged in (
+        changed(content, config=None),
+        changed(content, config=b"{"),
+        changed(content, config=config.replace(b'"frozen"', b'"thawed"')),
+        changed(content, model=None),
+        changed(content, model=b"no HDF5"),
+        bytes(flipped),
+    ):
+        path = tmp_path / "bad.keras"
+        path.write_bytes(damaged)
+        status, _, errors = run("localize", str(path), "images")
+        assert status == 2 and errors.count("\n") == 1
+        assert "`localizer`" in errors and "bad.keras" in errors
