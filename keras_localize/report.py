@@ -40,8 +40,8 @@ class ImageReport(NamedTuple):
 
     Attributes:
         name: name of the record.
-        iou: IoU of the two boxes; 0 where an object was declared absent, NaN where
-            the image has no true box.
+        iou: IoU of the two boxes; 0 where an object was declared absent or a side of
+            the predicted box is not finite, NaN where the image has no true box.
         true_class: name of the true class; `None` where the image has none.
         right: whether the predicted class is the true one; `None` without labels.
         answer: the `Localization`.
@@ -160,7 +160,10 @@ class LocalizationReport(Presented):
         return quality, np.array([row.iou for row in self.per_image])
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures as numbers, text, lists and dicts, as JSON takes them."""
+        """All figures as numbers, text, lists and dicts, as JSON takes them.
+
+        What is NaN or infinite is None.
+        """
         return plain(self)
 
     def __str__(self) -> str:
@@ -287,7 +290,9 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     true = to_numpy(convert(truth.boxes, "rel_xyxy", "xyxy", truth.image_sizes))
     predicted, outer = _boxes(answers, "box"), _boxes(answers, "outer_box")
-    overlap = to_numpy(iou(true, np.nan_to_num(predicted), "xyxy"))
+    # A box of zeros has IoU 0.
+    finite = np.isfinite(predicted).all(axis=1, keepdims=True)
+    overlap = to_numpy(iou(true, np.where(finite, predicted, 0), "xyxy"))
     boxed = truth.weights > 0
     # Half a hundredth of a pixel is what float32 may round in a large image.
     low = (outer[:, :2] <= true[:, :2] + 5e-3).all(axis=1)
@@ -324,8 +329,8 @@ def _class_name(truth: LocalizationDataset, i: int) -> str | None:
 
 def _boxes(answers: list[Localization], name: str) -> np.ndarray:
     """(N, 4) float32, NaN where there is none."""
-    none = (np.nan,) * 4
-    boxes = [getattr(answer, name) or none for answer in answers]
+    boxes = [getattr(answer, name) for answer in answers]
+    boxes = [(np.nan,) * 4 if box is None else box for box in boxes]
     return np.array(boxes, "float32").reshape(-1, 4)
 
 

@@ -259,3 +259,46 @@ def joined(data, count):
         image_sizes=np.repeat(data.image_sizes, count, axis=0),
         names=[str(i) for i in range(count)],
     )
+
+
+def test_numbers_and_arrays_of_numpy_are_those_of_python(tmp_path):
+    given = [
+        answer("cat", 20, quality=0.5, presence=0.75, outer_box=(0.0, 0.0, 30.0, 20.0)),
+        answer("dog", 10, quality=0.25, presence=0.5, scores=(0.25, 0.75)),
+    ]
+    arrays = [
+        Localization(
+            np.int64(one.label),
+            np.str_(one.class_name),
+            np.float32(0.5),
+            np.array(one.box),
+            np.float16(one.quality),
+            None if one.scores is None else np.array(one.scores, "float32"),
+            np.float64(one.presence),
+            None if one.outer_box is None else np.array(one.outer_box, "float32"),
+        )
+        for one in given
+    ]
+    data = dataset([0, 0])
+    expected = report_localizations([one._replace(score=0.5) for one in given], data)
+    report = report_localizations(arrays, data)
+    assert report.to_dict() == expected.to_dict()
+    report.save_json(tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text()) == expected.to_dict()
+    report.save_html(tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("side", range(4))
+def test_a_box_with_a_side_that_is_not_finite_has_iou_0(tmp_path, bad, side):
+    box = [0.0, 0.0, 20.0, 20.0]
+    box[side] = bad
+    answers = [answer("cat", box=tuple(box)), answer("cat", 20)]
+    report = report_localizations(answers, dataset([0, 0]))
+    assert [one.iou for one in report.per_image] == [0, 1]
+    assert report.mean_iou == report.top1_localization == 0.5
+    report.save_json(tmp_path / "report.json")
+    written = json.loads((tmp_path / "report.json").read_text())
+    box[side] = None
+    assert written["per_image"][0]["answer"]["box"] == box
+    report.save_html(tmp_path / "page.html")

@@ -4,12 +4,15 @@ import dataclasses
 import math
 from typing import Any
 
+import numpy as np
+
 __all__ = ["plain"]
 
 
 def plain(content: Any) -> Any:
-    """Dataclasses and tuples as dicts and lists; NaN, which is no JSON, as None.
+    """Dataclasses, tuples and arrays as dicts and lists; numbers as those of Python.
 
+    NaN and infinity, which JSON does not have, are None.
     Fields of a dataclass that take no part in comparisons are left out.
     """
     if dataclasses.is_dataclass(content):
@@ -17,8 +20,11 @@ def plain(content: Any) -> Any:
         content = {field.name: getattr(content, field.name) for field in fields}
     elif hasattr(content, "_asdict"):
         content = content._asdict()
+    elif isinstance(content, (np.ndarray, np.generic)):
+        content = content.tolist()
     if isinstance(content, dict):
         return {key: plain(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
         return [plain(value) for value in content]
-    return None if isinstance(content, float) and math.isnan(content) else content
+    known = not isinstance(content, float) or math.isfinite(content)
+    return content if known else None
