@@ -11,8 +11,9 @@ from keras_localize.images import letterbox, load
 from keras_localize.layers import LocalizationHead
 from keras_localize.localizer import Localizer
 from keras_localize.localizer.heads import extract
+from keras_localize.localizer.predictions import decode_predictions
 from keras_localize.markup import PREDICTED_COLOUR
-from keras_localize.types import ImageSource
+from keras_localize.types import ImageSource, Tensor
 from keras_localize.visualization.figure import grid
 
 if TYPE_CHECKING:
@@ -62,11 +63,7 @@ def attention_maps(localizer: Localizer, image: ImageSource) -> dict[str, np.nda
             "`localizer` must have a head of kind 'spatial', the one that has an "
             f"attention. Received: a head {shown!r}"
         )
-    square, _ = letterbox(image, localizer.image_size)
-    pixels = square[None].astype("float32")
-    if keras.config.image_data_format() == "channels_first":
-        pixels = pixels.transpose(0, 3, 1, 2)
-    inputs = keras.ops.convert_to_tensor(pixels)
+    inputs = _inputs(localizer, image)
     maps = extract(inputs, localizer.preprocessing, localizer.backbone)
     count = localizer.num_maps
     attention = to_numpy(head.attention(maps[:count] if count > 1 else maps[0]))[0]
@@ -105,7 +102,14 @@ def plot_attention(localizer: Localizer, image: ImageSource) -> "Figure":
     pixels = load(image)
     height, width = pixels.shape[:2]
     maps = attention_maps(localizer, pixels)
-    (answer,) = localizer.localize(pixels, presence_threshold=0.0, verbose=0)
+    # `localize` would look for a calibration, which changes nothing of the box.
+    (answer,) = decode_predictions(
+        localizer(_inputs(localizer, pixels), training=False),
+        [(height, width)],
+        localizer.image_size,
+        localizer.class_names,
+        presence_threshold=0.0,
+    )
     size = float(localizer.image_size)
     # Where the square lies in the pixels of the image: its padding lies outside.
     corners = np.array([0, 0, size, size], "float32")
@@ -123,6 +127,15 @@ def plot_attention(localizer: Localizer, image: ImageSource) -> "Figure":
         axis.set(title=side, xlim=(0, width), ylim=(height, 0))
         axis.set_axis_off()
     return figure
+
+
+def _inputs(localizer: Localizer, image: ImageSource) -> Tensor:
+    """The letterboxed square of one image, as a batch."""
+    square, _ = letterbox(image, localizer.image_size)
+    pixels = square[None].astype("float32")
+    if keras.config.image_data_format() == "channels_first":
+        pixels = pixels.transpose(0, 3, 1, 2)
+    return keras.ops.convert_to_tensor(pixels)
 
 
 def _draw_box(axis, box, side: str) -> None:

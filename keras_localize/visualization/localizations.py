@@ -49,7 +49,8 @@ def plot_localizations(
             truth and class names along.
         predictions: what was predicted for each: a list of `Localization`, as
             `Localizer.localize` gives it, with boxes in pixels of the image (`None`
-            for an image that was skipped); or a dict `{"box": (N, 4), "label": ...}`
+            for an image that was skipped); for a single image also one `Localization`
+            without a list; or a dict `{"box": (N, 4), "label": ...}`
             as `predict` gives it, the label (N, classes) probabilities, (N, 1) one
             probability, or (N,) class ids; or the boxes alone, (N, 4).
         truth: what is true, in any of these forms, or a `LocalizationDataset`. A box
@@ -169,6 +170,8 @@ def _entries(
 ) -> list[_Entry]:
     if given is None:
         return [_Entry()] * count
+    if hasattr(given, "box"):
+        given = [given]
     if not isinstance(given, dict) and all(
         answer is None or hasattr(answer, "box") for answer in given
     ):

@@ -115,3 +115,21 @@ def test_other_heads_and_models_are_refused():
         pooled.head.attention(np.zeros((1, 4, 4, 4)))
     with pytest.raises(ValueError, match=r"`localizer`.*Sequential"):
         plot_attention(backbone, image)
+
+
+@pytest.mark.parametrize("presence", [False, True])
+def test_a_calibration_for_other_options_is_no_matter(presence):
+    """Warnings are errors here; the drawn box is that of `localize`."""
+    backbone = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3)), keras.layers.Conv2D(4, STRIDE, strides=STRIDE)]
+    )
+    localizer = kl.build_localizer(
+        backbone, 2, quality=True, presence=presence, preprocessing=None
+    )
+    image, _ = painted(120, 240)
+    (answer,) = localizer.localize(image, presence_threshold=0)
+    localizer.calibrate(kl.make_synthetic(20), 0.8, refine=True)
+    for axis in plot_attention(localizer, image).axes:
+        x, y = axis.lines[0].get_data()
+        drawn = (min(x), min(y), max(x), max(y))
+        np.testing.assert_allclose(drawn, answer.box, atol=1e-3)

@@ -254,7 +254,12 @@ def test_single_images_and_folders_as_localize_takes_them(tmp_path):
     answers = [Localization(0, "disc", 0.9, (1.0, 1.0, 9.0, 9.0), None)] * 3
     path, array = data.images[0], load(data.images[0])
     for one in (path, array, Image.open(path)):
-        assert len(plot_localizations(one, answers[:1]).axes) == 1
+        for answer in (answers[:1], answers[0]):
+            (axis,) = plot_localizations(one, answer, data[0]).axes
+            assert axis.get_title().startswith("disc 0.90")
+            assert len(axis.patches) == 2  # the true box, too
+    with pytest.raises(ValueError, match=r"`predictions`.*one entry per image, 3"):
+        plot_localizations(tmp_path, answers[0])
     for several in (tmp_path, iter(data.images)):
         titles = [x.get_title() for x in plot_localizations(several, answers).axes]
         assert sum("disc" in title for title in titles) == 3
