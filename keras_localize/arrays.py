@@ -19,4 +19,5 @@ def to_numpy(values: Any) -> np.ndarray:
 def digest_array(digest: Any, array: np.ndarray) -> None:
     """Updates a `hashlib` digest by an array's dtype, shape and content."""
     digest.update(f"{array.dtype} {array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).data)
+    # As bytes: bfloat16 has no buffer of its own.
+    digest.update(np.ascontiguousarray(array).reshape(-1).view("uint8").data)

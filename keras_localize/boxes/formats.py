@@ -90,10 +90,16 @@ def area(
     """
     check_format(bounding_box_format)
     x0, y0, x1, y1 = to_corners(as_boxes(boxes), bounding_box_format)
-    return ops.maximum(x1 - x0, 0) * ops.maximum(y1 - y0, 0)
+    return at_least_0(x1 - x0) * at_least_0(y1 - y0)
 
 
 # --- for the rest of the package ---
+
+
+def at_least_0(x: Tensor) -> Tensor:
+    """`maximum(x, 0)`; on torch Keras's own makes float32 of float64."""
+    return ops.where(x <= 0, ops.zeros_like(x), x)
+
 
 # (x0, y0, x1, y1), each of shape (...)
 Corners: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]

@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_localize.boxes.formats import (
     as_boxes,
+    at_least_0,
     check_format,
     from_corners,
     is_relative,
@@ -50,7 +51,9 @@ def clip(
     x0, y0, x1, y1 = to_corners(tensor, bounding_box_format)
 
     def within(coordinate: Tensor, side: Any) -> Tensor:
-        return ops.minimum(ops.maximum(coordinate, 0), ops.cast(side, tensor.dtype))
+        side = ops.cast(side, tensor.dtype)
+        # As `at_least_0`.
+        return at_least_0(ops.where(coordinate >= side, side, coordinate))
 
     corners = (
         within(x0, width),

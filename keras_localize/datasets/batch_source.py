@@ -46,7 +46,7 @@ class BatchSource(Records):
                 "labels"}}` of a batch, boxes (B, 4) in its `bounding_box_format`
                 (`"rel_xyxy"` if it has no such attribute). Boxes are cut off at the
                 border; a box that left the image has weight 0. See
-                `keras_localize.datasets.augmentation.KERAS_LAYERS` for which of
+                `keras_localize.datasets.keras_augmentation.KERAS_LAYERS` for which of
                 Keras's layers are taken and why others are not.
             source_size: side in pixels of the squares that `augment` gets; it must
                 give squares of `size`, as `RandomSquareView(size)` does. A larger one

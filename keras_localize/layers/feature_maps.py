@@ -12,12 +12,16 @@ Shape: TypeAlias = Sequence[int | None]
 
 
 def as_list(inputs: Any) -> list[Tensor]:
-    """One tensor or a list of them, as a list."""
+    """One tensor, or a list or a dict of them, as a list; by the keys' order."""
+    if isinstance(inputs, dict):
+        return [inputs[key] for key in sorted(inputs)]
     return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
 
-def as_shapes(input_shape: Shape | Sequence[Shape]) -> list[Any]:
-    """One shape or a list of them, as a list."""
+def as_shapes(input_shape: Any) -> list[Any]:
+    """One shape, or a list or a dict of them, as a list; by the keys' order."""
+    if isinstance(input_shape, dict):
+        return [input_shape[key] for key in sorted(input_shape)]
     nested = isinstance(input_shape[0], (list, tuple))
     return list(input_shape) if nested else [input_shape]
 
@@ -33,6 +37,26 @@ def as_map(
     if data_format == "channels_first":
         return ops.transpose(features, (0, 2, 3, 1))
     return features
+
+
+def averaged_down(x: Tensor, step: tuple[int, int]) -> Tensor:
+    """Average pooling by `step` with "same" padding, over the locations that exist.
+
+    Keras counts copies of the border on torch where three or more are joined.
+    """
+    height, width = x.shape[1:3]
+    lacking = [-n % s for n, s in zip((height, width), step)]
+    if max(step) < 3 or not any(lacking):
+        return ops.average_pool(x, step, step, "same", "channels_last")
+    # What is lacking is added at both ends, as "same" does, at the end if it is odd.
+    sides = [(n // 2, n - n // 2) for n in lacking]
+    padded = ops.pad(x, [(0, 0), *sides, (0, 0)])
+    there = ops.pad(ops.ones((1, height, width, 1), x.dtype), [(0, 0), *sides, (0, 0)])
+    total, share = (
+        ops.average_pool(each, step, step, "valid", "channels_last")
+        for each in (padded, there)
+    )
+    return total / share
 
 
 def map_shape(

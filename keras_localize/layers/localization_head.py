@@ -18,6 +18,7 @@ from keras_localize.layers.feature_maps import (
     as_list,
     as_map,
     as_shapes,
+    averaged_down,
     map_shape,
 )
 from keras_localize.types import DataFormat, Tensor
@@ -73,7 +74,7 @@ class LocalizationHead(keras.layers.Layer):
         **kwargs: arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Input shape:
-        One map `(B, H, W, C)`, a list of maps of several scales, or tokens
+        One map `(B, H, W, C)`, a list or dict of maps of several scales, or tokens
         `(B, T, C)` of a vision transformer (a list may mix them).
 
     Call arguments:
@@ -90,8 +91,9 @@ class LocalizationHead(keras.layers.Layer):
 
     Raises:
         ValueError: for an unknown `kind`, `units` that is not positive, an input
-            that is neither a map nor tokens, patches that form no square, or the
-            spread of another design than `"spatial"`.
+            that is neither a map nor tokens, another number of maps than the layer
+            was built with, patches that form no square, or the spread of another
+            design than `"spatial"`.
 
     Example:
 
@@ -154,6 +156,7 @@ class LocalizationHead(keras.layers.Layer):
             map_shape(shape, self.data_format, self.num_prefix_tokens)
             for shape in as_shapes(input_shape)
         ]
+        self._num_maps = len(shapes)
         if self.kind == "spatial":
             size = _map_size(shapes)
             self.laterals = []
@@ -189,9 +192,7 @@ class LocalizationHead(keras.layers.Layer):
     def call(self, inputs: Any, return_spread: bool = False) -> Any:
         """Predicts the boxes, and their spread if asked for it; see the class."""
         self._check_spread(return_spread)
-        maps = [
-            as_map(x, self.data_format, self.num_prefix_tokens) for x in as_list(inputs)
-        ]
+        maps = self._maps(inputs)
         if self.kind == "spatial":
             attention, sides = self._per_location(self._trunk(maps))
             mean = ops.sum(attention * sides, axis=1)
@@ -227,9 +228,7 @@ class LocalizationHead(keras.layers.Layer):
                 "`attention` needs kind='spatial': other designs have none. "
                 f"Received: kind={self.kind!r}"
             )
-        maps = [
-            as_map(x, self.data_format, self.num_prefix_tokens) for x in as_list(inputs)
-        ]
+        maps = self._maps(inputs)
         height, width = _map_size([x.shape for x in maps])
         attention, _ = self._per_location(self._trunk(maps))
         return ops.reshape(attention, (-1, height, width, 4))
@@ -260,6 +259,15 @@ class LocalizationHead(keras.layers.Layer):
             "data_format": self.data_format,
         }
 
+    def _maps(self, inputs: Any) -> list[Tensor]:
+        given = as_list(inputs)
+        if len(given) != self._num_maps:
+            raise ValueError(
+                f"`inputs` must be {self._num_maps} feature maps, as the layer was "
+                f"built with. Received: {len(given)}"
+            )
+        return [as_map(x, self.data_format, self.num_prefix_tokens) for x in given]
+
     def _trunk(self, maps: list[Tensor]) -> Tensor:
         size = _map_size([x.shape for x in maps])
         total = 0
@@ -267,7 +275,7 @@ class LocalizationHead(keras.layers.Layer):
             # 2 from a map of twice the size to each side, 1 from a coarser one
             step = tuple(max(round(n / m), 1) for n, m in zip(x.shape[1:3], size))
             if max(step) > 1:
-                x = ops.average_pool(x, step, step, "same", "channels_last")
+                x = averaged_down(x, step)
             x = lateral(x)
             if tuple(x.shape[1:3]) != size:
                 x = ops.image.resize(x, size, "bilinear", data_format="channels_last")

@@ -296,7 +296,8 @@ def digest_of(weights: Sequence[keras.Variable]) -> int:
         some = ops.convert_to_tensor(weight)
         if len(some.shape):
             some = some[..., :_DIGEST_CHANNELS]
-        digest = zlib.crc32(to_numpy(some).tobytes(), digest)
+        # An export is in float32, whatever the localizer's weights are.
+        digest = zlib.crc32(to_numpy(some).astype("float32").tobytes(), digest)
     return digest
 
 

@@ -101,7 +101,8 @@ def cache_features(
     # `fingerprint` knows nothing of the content.)
     content_fingerprint = getattr(batches, "content_fingerprint", None)
     source = content_fingerprint() if content_fingerprint is not None else None
-    count = len(batches) * views if isinstance(batches, Sized) else None
+    count = _count(batches)
+    count = None if count is None else count * views
     passes = _passes(batches, views)
     read_first = next(passes, None)
     if read_first is None:
@@ -131,6 +132,19 @@ def cache_features(
                 store.append(made, batch.digest())
             progress.add(1)
         return _grouped(store.finish(number + 1))
+
+
+def _count(batches: Any) -> int | None:
+    """The number of batches, if it is known."""
+    try:
+        return len(batches) if isinstance(batches, Sized) else None
+    except TypeError as error:
+        # What tf.data and torch say of an unknown length, and tf.data of none.
+        if "infinite" in str(error):
+            raise ValueError(
+                "`batches` must have an end. Received: an infinite dataset"
+            ) from error
+        return None
 
 
 class _Batch(NamedTuple):

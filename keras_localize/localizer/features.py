@@ -1,6 +1,5 @@
 """From any backbone to the feature maps that the heads read."""
 
-import contextlib
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,18 +54,6 @@ def set_trainable(layer: keras.Layer, value: bool) -> None:
     """
     layer.trainable = not value
     layer.trainable = value
-
-
-@contextlib.contextmanager
-def trainable_as_before(model: keras.Model) -> Iterator[None]:
-    """Afterwards the same layers are trainable as before."""
-    layers = [model, *model.layers]
-    flags = [layer.trainable for layer in layers]
-    try:
-        yield
-    finally:
-        for layer, flag in zip(layers, flags):
-            layer.trainable = flag
 
 
 def extract_features(

@@ -37,7 +37,7 @@ from keras_localize.localizer.predictions import (
     to_original,
 )
 from keras_localize.localizer.refinement import out_of_windows, windows_around
-from keras_localize.localizer.sources import Images, each_source
+from keras_localize.localizer.sources import Images, each_source, unchanging
 from keras_localize.localizer.verbosity import Verbose, check_verbose, resolve_verbose
 from keras_localize.warn import warn
 
@@ -234,12 +234,15 @@ class _Pipeline:
 
     def run(self, images: Any) -> Iterator[tuple[Any, Localization | None]]:
         sources, count = each_source(images)
+        # In a list, all images are there at once.
+        keep = unchanging if count is None else lambda source: source
+        kept = ((source, keep(source)) for source in sources)
         skipped: list[str] = []
-        progress = self._progress(count)
+        progress, done = self._progress(count), 0
         ahead = 2 * self.batch_size
         with (
             ThreadPoolExecutor(_THREADS) as pool,
-            contextlib.closing(_map_ahead(pool, self._read, sources, ahead)) as reads,
+            contextlib.closing(_map_ahead(pool, self._read, kept, ahead)) as reads,
         ):
             while batch := list(itertools.islice(reads, self.batch_size)):
                 answers = iter(
@@ -251,16 +254,21 @@ class _Pipeline:
                         skipped.append(str(answer))
                         answer = None
                     yield read.source, answer
-                progress.add(len(batch))
+                done += len(batch)
+                progress.update(done)
+        if count is None and done:
+            progress.target = done
+            progress.update(done, finalize=True)
         if skipped:
             shown = "; ".join(skipped[:_NAMED]) + ("; ..." if skipped[_NAMED:] else "")
             warn(
                 f"{len(skipped)} images could not be read and were skipped: {shown}",
             )
 
-    def _read(self, source: Any) -> _Read:
+    def _read(self, source_and_image: tuple[Any, Any]) -> _Read:
+        source, image = source_and_image
         try:
-            image = readable_again(source) if self.refine else source
+            image = readable_again(image) if self.refine else image
             return _Read(source, image, *letterbox(image, self.localizer.image_size))
         except ImageError as error:
             if not self.skip:

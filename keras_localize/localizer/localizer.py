@@ -1,6 +1,5 @@
 """The model: a backbone, heads, and what a trained one does for its user."""
 
-from collections.abc import Iterator
 from typing import Any, Self
 
 import keras
@@ -40,6 +39,7 @@ from keras_localize.localizer.quantization import (
     without_quantization,
 )
 from keras_localize.localizer.rebuilding import rebuilt
+from keras_localize.localizer.sublayers import freeze_paths, frozen_paths, sublayers
 from keras_localize.localizer.training import LocalizationModel, LocalizerHeads
 
 
@@ -197,7 +197,7 @@ class Localizer(Calibrates, LocalizationModel):
         for i, layer in enumerate(self.backbone.layers):
             set_trainable(layer, i >= first)
         if not batch_normalization:
-            for _, layer in _leaves(self.backbone):
+            for _, layer in sublayers(self.backbone):
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer.trainable = False
 
@@ -295,7 +295,7 @@ class Localizer(Calibrates, LocalizationModel):
             "presence": self.presence,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
-            "frozen": [path for path, layer in _leaves(self) if not layer.trainable],
+            "frozen": frozen_paths(self),
             "backbone_trainable": self.backbone.trainable,
             "quantize_calls": [dict(call) for call in self.quantize_calls],
             "calibrations": calibrations_config(self.calibrations),
@@ -307,7 +307,7 @@ class Localizer(Calibrates, LocalizationModel):
     ) -> Self:
         """Builds the localizer that `get_config` described."""
         config = dict(config)
-        frozen = set(config.pop("frozen"))
+        frozen = config.pop("frozen")
         backbone_trainable = config.pop("backbone_trainable")
         quantize_calls = config.pop("quantize_calls", [])
         calibrations = config.pop("calibrations", [])
@@ -319,8 +319,7 @@ class Localizer(Calibrates, LocalizationModel):
         localizer = cls(**config)
         # A functional model that is read back sets one flag for all its layers.
         localizer.backbone.trainable = backbone_trainable
-        for path, layer in _leaves(localizer):
-            layer.trainable = path not in frozen
+        freeze_paths(localizer, frozen)
         repeat(localizer, quantize_calls)
         localizer.calibrations = calibrations_from_config(calibrations)
         return localizer
@@ -332,13 +331,3 @@ class Localizer(Calibrates, LocalizationModel):
 
     def _recipe(self) -> Recipe:
         return TRAINABLE if self.backbone.trainable_variables else FROZEN
-
-
-def _leaves(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Layer]]:
-    """(path, layer) of every layer that is not itself a model."""
-    for layer in model.layers:
-        path = prefix + layer.name
-        if isinstance(layer, keras.Model):
-            yield from _leaves(layer, path + "/")
-        else:
-            yield path, layer

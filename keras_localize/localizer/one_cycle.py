@@ -11,9 +11,13 @@ from keras_localize.arrays import to_numpy
 from keras_localize.localizer.replicas import clipped_together
 from keras_localize.types import Tensor
 
-# On torch Keras has a faster class of its own behind the name `keras.optimizers.AdamW`.
-# It is given to that class alone and not to what derives from it.
-_AdamW: Any = type(keras.optimizers.AdamW())
+_AdamW: Any = keras.optimizers.AdamW
+if keras.backend.backend() == "torch":
+    # Behind this name Keras has a faster class of its own on torch, which it gives to
+    # that class alone and not to what derives from it. (On other backends an optimizer,
+    # made at import time, would fix the devices before the user can choose them.)
+    with keras.device("cpu"):
+        _AdamW = type(keras.optimizers.AdamW())
 
 
 def one_cycle(step: Tensor, steps: Tensor) -> Tensor:
@@ -61,7 +65,7 @@ class OneCycleAdamW(_AdamW):
         rate_factors: a factor on the rate for each trainable variable, in the order of
             the model's `trainable_variables`. None: 1 for all. Layers nearer to the
             input of a pretrained network are fine-tuned at lower rates
-            (arXiv 1801.06146).
+            (arXiv 1801.06146). They do not go with `use_ema`.
         **kwargs: of `keras.optimizers.AdamW`.
 
     Example:
@@ -89,7 +93,15 @@ class OneCycleAdamW(_AdamW):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, **kwargs)
-        self.rate_factors = rate_factors and [float(x) for x in rate_factors]
+        if rate_factors is not None and self.use_ema:
+            # Keras averages the weights before the step is shortened.
+            raise ValueError(
+                "`rate_factors` do not go with `use_ema`. "
+                f"Received: rate_factors={rate_factors!r}, use_ema=True"
+            )
+        self.rate_factors = (
+            None if rate_factors is None else [float(x) for x in rate_factors]
+        )
         self._slower = _Slower([])
         self.peak = float(to_numpy(self.learning_rate))
 
@@ -109,7 +121,9 @@ class OneCycleAdamW(_AdamW):
             ValueError: for another number of variables than of `rate_factors`.
         """
         super().build(variables)
-        factors = self.rate_factors or [1.0] * len(variables)
+        factors = self.rate_factors
+        if factors is None:
+            factors = [1.0] * len(variables)
         if len(factors) != len(variables):
             raise ValueError(
                 "`rate_factors` must have one factor for each trainable variable, "
@@ -149,6 +163,8 @@ class OneCycleAdamW(_AdamW):
         self, grads: list[Tensor], trainable_variables: list[Any] | None = None
     ) -> None:
         """Sets the rate of this step, then takes it."""
+        if trainable_variables is not None and not self.built:
+            self.build(list(trainable_variables))
         done = ops.cast(self.iterations, "float32") - self.cycle_start
         steps, rate, own = (
             ops.convert_to_tensor(x)
@@ -192,15 +208,16 @@ class OneCycle(keras.callbacks.Callback):
         # A stream of unknown length trains at the peak.
         if steps is None:
             return
-        optimizer = _one_cycle_of(self.model.optimizer)
+        optimizer = one_cycle_of(self.model.optimizer)
         epochs = self.params["epochs"]
         if not optimizer.is_within_cycle(steps * self.initial_epoch, steps * epochs):
             optimizer.start_cycle(steps * max(epochs - self.initial_epoch, 1))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        _one_cycle_of(self.model.optimizer).end_cycle()
+        one_cycle_of(self.model.optimizer).end_cycle()
 
 
-def _one_cycle_of(optimizer: Any) -> OneCycleAdamW:
+def one_cycle_of(optimizer: Any) -> Any:
+    """The optimizer itself, out of what Keras may have wrapped it in."""
     # In float16 Keras wraps the optimizer in one that scales the loss.
     return getattr(optimizer, "inner_optimizer", optimizer)

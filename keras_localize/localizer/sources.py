@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageFile
 
 from keras_localize.datasets import LocalizationDataset
-from keras_localize.images import list_images
+from keras_localize.images import ImageError, list_images, load
 from keras_localize.types import ImageSource
 
 # One image, a folder, a dataset, or any iterable of these.
@@ -35,6 +36,21 @@ def each_source(images: Images) -> tuple[Iterator[Any], int | None]:
             f"Received: {type(images).__name__}"
         )
     return _flat(images), _count(images)
+
+
+def unchanging(image: Any) -> Any:
+    """The image as it is now: what gives the images may use one object for all.
+
+    Such are the frames of an animation in PIL, and an array that is filled anew.
+    """
+    if isinstance(image, np.ndarray):
+        return image.copy()
+    if isinstance(image, ImageFile.ImageFile):
+        try:
+            return load(image) if getattr(image, "is_animated", False) else image
+        except ImageError:
+            return image  # whoever reads it has the error
+    return image.copy() if isinstance(image, Image.Image) else image
 
 
 def _flat(images: Iterable[Any]) -> Iterator[Any]:
@@ -74,7 +90,8 @@ def _files(folder: Any) -> list[Path]:
 
 
 def _count(images: Any) -> int | None:
-    if not hasattr(images, "__len__"):
+    # Another iterable with a length may be read once only, or decode what it gives.
+    if not isinstance(images, (list, tuple, np.ndarray)):
         return None
     plain = all(_is_one(one) and not _is_folder(one) for one in images)
     return len(images) if plain else None

@@ -16,24 +16,22 @@ from keras_localize.checks import (
     check_positive_int,
     check_seed,
 )
-from keras_localize.datasets import LocalizationDataset, with_hard_negatives
+from keras_localize.datasets import LocalizationDataset
 from keras_localize.datasets.class_weights import ClassWeight, class_weights
-from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.localizer.candidates import Candidate, best, evaluated_candidates
-from keras_localize.localizer.class_names import check_known_classes
 from keras_localize.localizer.defaults import default_optimizer
 from keras_localize.localizer.early_quality import EarlyQuality
 from keras_localize.localizer.feature_batches import FeatureBatches
 from keras_localize.localizer.feature_cache import Cached, cache_features
-from keras_localize.localizer.features import trainable_as_before
 from keras_localize.localizer.localizer import Localizer
 from keras_localize.localizer.resumable import History, joined, resumable_fit
+from keras_localize.localizer.sublayers import trainable_as_before
 from keras_localize.localizer.training import LocalizationModel
 from keras_localize.localizer.training_batches import TrainingBatches, described
+from keras_localize.localizer.training_data import training_data
 from keras_localize.localizer.training_folder import seed_of_call, training_folder
 from keras_localize.localizer.training_plan import (
     BOX_WEIGHT,
-    HELD_OUT,
     TrainingPlan,
     plan_training,
 )
@@ -99,7 +97,10 @@ def train_localizer(
             has half as many images, but not fewer than 16 for it.
         cache: a folder that makes the call resumable: features, and after every epoch
             the state of the training, are kept in it. The same call goes on where an
-            interrupted one was, and ends with the same weights. With `validation`, a
+            interrupted one was, and ends with the same weights. (Until then a
+            localizer whose fine-tuning was interrupted has the weights before it.) A
+            folder is of one call: for another, or for a localizer that has been
+            fine-tuned since, use a new one. With `validation`, a
             call with other `fine_tune_epochs` takes features and heads from it.
             (Without, images are held out for fine-tuning alone.) None: all of it is
             in memory, or features larger than 4 GB in a temporary folder.
@@ -150,8 +151,8 @@ def train_localizer(
             f"Received: {type(localizer).__name__}"
         )
     check_channels_last()
-    check_positive_int(batch_size, "batch_size")
-    check_non_negative_int(fine_tune_epochs, "fine_tune_epochs")
+    batch_size = check_positive_int(batch_size, "batch_size")
+    fine_tune_epochs = check_non_negative_int(fine_tune_epochs, "fine_tune_epochs")
     check_verbose(verbose)
     view_text = described(augment, localizer.image_size)
     if class_weight is not None and localizer.num_classes is None:
@@ -166,19 +167,9 @@ def train_localizer(
             "trainable_backbone=False. "
             f"Received: fine_tune_epochs={fine_tune_epochs}"
         )
-    train = _matched(localizer, train, "train")
-    held_out = validation
-    if validation is not None:
-        held_out = validation = _matched(localizer, validation, "validation")
-    elif fine_tune_epochs:
-        train, held_out = train.split(HELD_OUT, seed=0)
-    if held_out is not None and not len(held_out):
-        raise ValueError(
-            "`validation` must hold images. (Where it is None, a tenth of `train` is "
-            f"held out for it.) Received: none, and {len(train)} images in `train`"
-        )
-    if localizer.presence and (train.presence > 0).all():
-        train = with_hard_negatives(train)
+    train, validation, held_out = training_data(
+        localizer, train, validation, with_choice=fine_tune_epochs > 0
+    )
     weights = None
     if class_weight is not None:
         weights = class_weights(train.labels, train.class_names, class_weight)
@@ -197,7 +188,7 @@ def train_localizer(
             seed = check_seed(seed)
         else:
             given = (train, validation, view_text, weights)
-            seed = seed_of_call(folder, plan, seed, *given)
+            seed = seed_of_call(folder, localizer, plan, seed, *given)
         training = _Training(
             localizer=localizer,
             plan=plan,
@@ -230,14 +221,29 @@ class _Training:
         plan, localizer = self.plan, self.localizer
         if plan.whole:
             return self.all_layers()
+        squares = None
+        if held_out is not None and self.batches.validation is None:
+            squares = self.batches.squares(held_out)
+            # An image that cannot be read is found before the training.
+            for _ in squares:
+                pass
         history = self.heads()
-        if not plan.fine_tune_epochs or held_out is None:
+        if not plan.fine_tune_epochs:
             self.compile()
             return history
         before = localizer.get_weights()
-        with trainable_as_before(localizer.backbone):
-            history = joined(history, self.fine_tune())
-        candidates = self.candidates(before, held_out)
+        try:
+            with trainable_as_before(localizer.backbone):
+                history = joined(history, self.fine_tune())
+            squares = squares or self.batches.validation_squares
+            candidates = self.candidates(before, squares)
+        except BaseException:
+            # Ready for the same call, whose state is in the folder; and compiled for
+            # the variables that are trainable now.
+            if self.resumable:
+                localizer.set_weights(before)
+            self.compile()
+            raise
         kept = best(candidates)
         localizer.set_weights(kept.weights)
         history["choice"] = [
@@ -339,19 +345,21 @@ class _Training:
         )
         return {**history, "phase": [phase] * len(history["loss"])}
 
-    def candidates(
-        self, before: list[np.ndarray], held_out: LocalizationDataset
-    ) -> list[Candidate]:
+    def candidates(self, before: list[np.ndarray], squares: Any) -> list[Candidate]:
         """Weights to choose from, with what they reach on the images held out."""
         localizer = self.localizer
         self.compile()
-        squares = self.batches.validation_squares or self.batches.squares(held_out)
+        after = localizer.get_weights()
 
         def evaluate(weights: list[np.ndarray]) -> dict[str, float]:
             localizer.set_weights(weights)
             return localizer.evaluate(squares, return_dict=True, verbose=0)
 
-        return evaluated_candidates(before, localizer.get_weights(), evaluate)
+        try:
+            return evaluated_candidates(before, after, evaluate)
+        except BaseException:
+            localizer.set_weights(after)
+            raise
 
     def compile(self) -> None:
         """The default configuration, with an optimizer that a file can hold."""
@@ -369,14 +377,3 @@ class _Training:
     def say(self, text: str) -> None:
         if self.verbose:
             print(text, flush=True)
-
-
-def _matched(
-    localizer: Localizer, data: LocalizationDataset, argument: str
-) -> LocalizationDataset:
-    """The dataset with the localizer's classes in the localizer's order."""
-    check_dataset(data, argument)
-    check_known_classes(localizer, data, argument)
-    if localizer.num_classes is None or localizer.class_names is None:
-        return data
-    return data.with_class_names(localizer.class_names)

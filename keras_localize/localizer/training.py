@@ -18,7 +18,11 @@ from keras_localize.localizer.defaults import (
     rising_names,
 )
 from keras_localize.localizer.heads import SingleClass
-from keras_localize.localizer.one_cycle import OneCycle, OneCycleAdamW
+from keras_localize.localizer.one_cycle import (
+    OneCycle,
+    OneCycleAdamW,
+    one_cycle_of,
+)
 from keras_localize.localizer.targets import (
     as_class_ids,
     check_targets,
@@ -26,6 +30,7 @@ from keras_localize.localizer.targets import (
     without_absent,
 )
 from keras_localize.types import Tensor
+from keras_localize.warn import warn
 
 
 class LocalizationModel(keras.Model):
@@ -79,7 +84,9 @@ class LocalizationModel(keras.Model):
             _check_outputs(given, outputs, argument)
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = default_optimizer(self._recipe().peak_rate)
-        self._automatic = isinstance(optimizer, OneCycleAdamW)
+        # Before Keras does it where no optimizer's own variables are tracked.
+        optimizer = keras.optimizers.get(optimizer)
+        self._automatic = isinstance(one_cycle_of(optimizer), OneCycleAdamW)
         defaults = default_losses(outputs, self._count_classes(), self._recipe())
         if isinstance(loss, str) and loss == "auto":
             loss = defaults
@@ -152,7 +159,15 @@ class LocalizationModel(keras.Model):
             callbacks = keras.tree.flatten(callbacks) if callbacks else []
             self._set_modes(callbacks)
             given["callbacks"] = [*own, *callbacks]
-        return super().fit(**given)
+        try:
+            return super().fit(**given)
+        except BaseException:
+            # Keras calls no `on_train_end`, without which batches would stay at this
+            # epoch, and the rate in its cycle.
+            for callback in own:
+                if callback.model is not None:
+                    callback.on_train_end()
+            raise
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`, after the check of the targets that `fit` makes."""
@@ -194,8 +209,20 @@ class LocalizationModel(keras.Model):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles a loaded model as it was: it evaluates and goes on training."""
+        """Compiles a loaded model as it was: it evaluates and goes on training.
+
+        It has the default configuration, with a warning, where the optimizer has
+        `rate_factors` for other variables than are trainable.
+        """
         self.compile(**keras.saving.deserialize_keras_object(config))
+        factors = getattr(one_cycle_of(self.optimizer), "rate_factors", None)
+        trainable = len(self.trainable_variables)
+        if factors is not None and len(factors) != trainable:
+            warn(
+                f"The optimizer was made for {len(factors)} trainable variables, and "
+                f"there are {trainable}: the model is compiled by default."
+            )
+            self.compile()
         self.optimizer.build(self.trainable_variables)
 
     def _recipe(self) -> Recipe:

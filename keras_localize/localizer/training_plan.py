@@ -16,8 +16,6 @@ from keras_localize.localizer.features import image_shape
 from keras_localize.localizer.localizer import Localizer
 from keras_localize.types import ArrayLike
 
-# Share of the training images that is held out where there are no others for a choice.
-HELD_OUT = 0.1
 # Steps of the heads, and views of all images together, that more do not improve.
 HEAD_STEPS = 3000
 CACHED_VIEWS = 6000
@@ -132,14 +130,14 @@ def plan_training(
     passes = 2 if mirror else 1
     if views is None:
         views = _between(1, CACHED_VIEWS * 2 / passes / objects, 32 // passes)
-    check_positive_int(views, "views")
+    views = check_positive_int(views, "views")
     whole = bool(localizer.backbone.trainable_variables)
     head_batch_size = 2 * batch_size
     rows = 1 if whole else passes * views  # for each image
     steps = math.ceil(rows * objects / (batch_size if whole else head_batch_size))
     if head_epochs is None:
         head_epochs = _between(3, HEAD_STEPS / steps, 60)
-    check_positive_int(head_epochs, "head_epochs")
+    head_epochs = check_positive_int(head_epochs, "head_epochs")
     is_long = fine_tune_epochs * math.ceil(images / batch_size) >= LONG_STEPS
     is_small = localizer.backbone.count_params() <= SMALL_BACKBONE
     trains_fully = is_long and is_small

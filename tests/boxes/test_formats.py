@@ -85,6 +85,17 @@ def test_float64_is_kept_where_the_backend_has_it(rng):
     assert keras.backend.standardize_dtype(out.dtype) == "float64"
     expected = written_in(corners, "rel_xywh", 480, 640)
     np.testing.assert_allclose(to_numpy(out), expected, rtol=1e-13, atol=1e-16)
+    area = boxes.area(corners, "xyxy")
+    clipped = boxes.clip(corners, "xyxy", (200, 300))
+    for out in (area, clipped):
+        assert keras.backend.standardize_dtype(out.dtype) == "float64"
+    sides = np.maximum(corners[:, 2:] - corners[:, :2], 0)
+    np.testing.assert_allclose(to_numpy(area), sides.prod(axis=1), rtol=1e-13)
+    expected = np.clip(corners, 0, [300, 200] * 2)
+    np.testing.assert_allclose(to_numpy(clipped), expected, rtol=1e-13)
+    np.testing.assert_array_equal(
+        to_numpy(boxes.clip([np.nan, -1, 0.5, 3])), [np.nan, 0, 0.5, 1]
+    )
 
 
 def test_image_size_per_image_matches_from_the_left(rng):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_localize import BoxLoss, IoUMetric, LocalizationHead
-from keras_localize.layers.feature_maps import patch_grid
+from keras_localize.layers.feature_maps import averaged_down, patch_grid
 from keras_localize.layers.localization_head import KINDS
 
 DISTANCE = 0.18 * np.log1p(np.exp(0.54))
@@ -167,6 +167,41 @@ def test_tokens_are_the_map_they_came_from(rng):
         other.build(tokens.shape)
         other.set_weights(head.get_weights())
         np.testing.assert_allclose(numpy_of(other(tokens)), expected, atol=1e-6)
+
+
+def test_a_dict_of_maps_is_their_list(rng):
+    maps = {"P4": rng.normal(size=(2, 4, 4, 5)), "P3": rng.normal(size=(2, 8, 8, 5))}
+    head = LocalizationHead()
+    found = keras.ops.convert_to_numpy(head(maps))
+    as_list = keras.ops.convert_to_numpy(head([maps["P3"], maps["P4"]]))
+    np.testing.assert_array_equal(found, as_list)
+
+
+def test_another_number_of_maps_is_refused(rng):
+    fine, coarse = rng.normal(size=(2, 8, 8, 5)), rng.normal(size=(2, 4, 4, 5))
+    head = LocalizationHead()
+    head([fine, coarse])
+    for maps in ([fine, coarse, coarse], [fine], coarse):
+        with pytest.raises(ValueError, match="`inputs` must be 2 feature maps"):
+            head(maps)
+
+
+@pytest.mark.parametrize(("side", "step"), [(75, 4), (10, 4), (9, 3), (8, 4), (7, 2)])
+def test_finer_maps_are_averaged_over_what_is_there(side, step, rng):
+    """Windows are placed as by "same" padding, which itself does not count."""
+    x = rng.normal(size=(1, side, side, 2)).astype("float32")
+    found = averaged_down(keras.ops.convert_to_tensor(x), (step, step))
+    count = -(-side // step)
+    start = -((count * step - side) // 2)
+    edges = [
+        slice(max(start + i * step, 0), start + (i + 1) * step) for i in range(count)
+    ]
+    expected = [
+        [x[0, rows, columns].mean(axis=(0, 1)) for columns in edges] for rows in edges
+    ]
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(found)[0], expected, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_prefix_tokens_are_counted():

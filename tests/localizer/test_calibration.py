@@ -19,6 +19,7 @@ from keras_localize import (
 )
 from keras_localize.boxes import convert, iou
 from keras_localize.datasets import make_synthetic
+from keras_localize.localizer.calibration import digest_of
 
 NAMES = ["disc", "square", "triangle", "star"]
 
@@ -292,3 +293,12 @@ def test_a_saved_model_gives_the_same(refine, held_out, tmp_path):
         np.testing.assert_allclose(found["outer_box"], answer.outer_box, atol=0.5)
         assert float(found["quality"]) == pytest.approx(answer.quality, abs=0.02)
         assert float(found["presence"]) == pytest.approx(answer.presence, abs=0.02)
+
+
+def test_weights_in_half_precision_are_known_in_float32():
+    """An export is in float32; its calibration is that of the same weights."""
+    values = np.random.default_rng(0).normal(size=(3, 4))
+    half = keras.Variable(values, dtype="bfloat16")
+    whole = keras.Variable(keras.ops.cast(half, "float32"), dtype="float32")
+    assert digest_of([half]) == digest_of([whole])
+    assert digest_of([keras.Variable(values, dtype="float32")]) != digest_of([whole])

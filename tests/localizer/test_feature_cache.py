@@ -248,6 +248,16 @@ def test_every_form_of_targets(watched, targets):
             )
 
 
+def test_batches_of_unknown_number(backbone):
+    features, _ = build_localizer(backbone, 4).split()
+    batches = make_synthetic(5, min_side=32, max_side=40).to_tf_data(32, 2)
+    expected = cache_features(features, batches, verbose=0)
+    unknown = batches.filter(lambda *_: True)
+    assert equal(cache_features(features, unknown, verbose=0), expected)
+    with pytest.raises(ValueError, match="`batches` must have an end"):
+        cache_features(features, batches.repeat(), verbose=0)
+
+
 def test_without_weights_all_weigh_1(watched):
     features, _ = watched
     images, targets, _ = views_of()[0]

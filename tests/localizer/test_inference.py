@@ -8,7 +8,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 from tiny_backbone import tiny_backbone
 
 from keras_localize import (
@@ -378,6 +378,69 @@ def test_silence_unless_asked_for(localizer, paths, capsys):
     assert capsys.readouterr().out == ""
     localizer.localize(paths, batch_size=2, verbose=2)
     assert "5/5" in capsys.readouterr().out
+    for verbose in (1, 2):
+        localizer.localize((path for path in paths), batch_size=2, verbose=verbose)
+        out = capsys.readouterr().out
+        assert "5/5" in out and out.endswith("\n")
+
+
+class Sized:
+    """An iterable with a length that gives each image once, as `tqdm` does."""
+
+    def __init__(self, images):
+        self.images, self.length, self.given = iter(images), len(images), 0
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        for image in self.images:
+            self.given += 1
+            yield image
+
+
+def test_an_iterable_with_a_length_is_read_once(localizer, paths, expected):
+    assert_same(localizer.localize(Sized(paths)), expected)
+    many = Sized(paths * 100)
+    answers = localizer.iter_localize(many, batch_size=2)
+    next(answers)
+    assert many.given <= 8
+    answers.close()
+
+
+def test_one_object_for_all_images(localizer, tmp_path, rng):
+    """Frames of an animation, and an array that is filled anew."""
+    arrays = list(rng.integers(0, 256, (12, 40, 40, 3)).astype("uint8"))
+    path = tmp_path / "a.gif"
+    first, *others = map(Image.fromarray, arrays)
+    first.save(path, save_all=True, append_images=others)
+
+    def frames():
+        with Image.open(path) as image:
+            yield from ImageSequence.Iterator(image)
+
+    expected = localizer.localize([np.asarray(f.convert("RGB")) for f in frames()])
+    assert len({one.score for one in expected}) > 6
+    assert_same(localizer.localize(frames(), batch_size=4), expected)
+
+    def filled_anew():
+        buffer = np.zeros((40, 40, 3), "uint8")
+        for array in arrays:
+            buffer[:] = array
+            yield buffer
+
+    assert_same(
+        localizer.localize(filled_anew(), batch_size=4), localizer.localize(arrays)
+    )
+
+    def pasted():
+        image = Image.new("RGB", (40, 40))
+        for array in arrays:
+            image.paste(Image.fromarray(array))
+            yield image
+
+    expected = localizer.localize(list(map(Image.fromarray, arrays)))
+    assert_same(localizer.localize(pasted(), batch_size=4), expected)
 
 
 # --- decode_predictions ---

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_localize import build_localizer
+from keras_localize import RandomSquareView, build_localizer, make_synthetic
 from keras_localize.localizer.one_cycle import OneCycleAdamW
 
 # Compiling five times takes a minute; the next test proves what compiling changes.
@@ -194,6 +194,74 @@ def test_rate_factors_of_another_number_of_variables():
     optimizer = OneCycleAdamW(0.1, [1.0])
     with pytest.raises(ValueError, match=r"`rate_factors` must .* 2\. Received: 1"):
         optimizer.build([keras.Variable([1.0]), keras.Variable([1.0])])
+
+
+@pytest.mark.parametrize("factors", [[0.1], np.array([0.1])])
+def test_rate_factors_count_from_the_first_step_of_a_loop(factors):
+    """Also where the optimizer is built by its first step. AdamW moves by the rate."""
+    ends = []
+    for build in (True, False):
+        variable = keras.Variable([1.0])
+        optimizer = OneCycleAdamW(0.5, factors, weight_decay=0.0)
+        if build:
+            optimizer.build([variable])
+        optimizer.apply([keras.ops.ones(1)], [variable])
+        ends.append(float(keras.ops.convert_to_numpy(variable)[0]))
+    assert ends == pytest.approx([0.95, 0.95], abs=1e-5)
+
+
+def test_rate_factors_do_not_go_with_an_average():
+    with pytest.raises(ValueError, match="`rate_factors` do not go with `use_ema`"):
+        OneCycleAdamW(0.5, [0.1], use_ema=True)
+    with pytest.raises(ValueError, match=r"`rate_factors` must .* 1\. Received: 0"):
+        OneCycleAdamW(0.5, []).build([keras.Variable([1.0])])
+
+
+@pytest.mark.parametrize("form", ["config", "wrapped"])
+def test_in_every_form_of_the_optimizer_there_is_a_cycle(form, backbone, batch):
+    optimizer = OneCycleAdamW(1e-3)
+    if form == "config":
+        optimizer = keras.optimizers.serialize(optimizer)
+    else:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=1.0)
+    localizer = build_localizer(backbone, 3)
+    localizer.compile(optimizer, run_eagerly=EAGER)
+    rates, (x, y, w) = Rates(), batch
+    options = {"batch_size": 2, "epochs": 4, "callbacks": [rates], "verbose": 0}
+    localizer.fit(x, y, sample_weight=w, **options)
+    np.testing.assert_allclose(rates.seen, cycle(1e-3, 16), rtol=1e-5)
+
+
+def test_an_interrupted_fit_leaves_nothing_behind(backbone):
+    """The rate is the peak again, and batches count their epochs again."""
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    localizer = build_localizer(backbone, 2)
+    localizer.compile(OneCycleAdamW(1e-3), run_eagerly=EAGER)
+    data = make_synthetic(6, num_classes=2, min_side=32, max_side=40)
+    batches = data.to_tf_data(32, 6, augment=RandomSquareView(32), seed=0)
+    with pytest.raises(KeyboardInterrupt):
+        localizer.fit(batches, epochs=3, callbacks=[Interrupt()], verbose=0)
+    rate = float(keras.ops.convert_to_numpy(localizer.optimizer.learning_rate))
+    assert rate == pytest.approx(1e-3)
+    first, second = (next(iter(batches))[0].numpy() for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
+def test_a_file_whose_rate_factors_do_not_fit_loads(backbone, tmp_path):
+    localizer = build_localizer(backbone, 2, trainable_backbone=True)
+    factors = [0.1] * len(localizer.trainable_variables)
+    localizer.compile(OneCycleAdamW(1e-3, factors))
+    localizer.backbone.trainable = False
+    localizer.save(tmp_path / "localizer.keras")
+    with pytest.warns(UserWarning, match="trainable variables.*by default"):
+        loaded = keras.saving.load_model(tmp_path / "localizer.keras")
+    assert loaded.compiled and loaded.optimizer.rate_factors is None
 
 
 def test_rate_factors_in_fit(backbone, batch):

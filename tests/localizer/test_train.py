@@ -610,6 +610,173 @@ def test_ended_after_the_last_epoch(data, tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+class EndFineTuning(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if type(self.model).__name__ == "Localizer" and batch == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_localizer_whose_fine_tuning_was_interrupted(cached, data, tmp_path):
+    """It can be saved, and in a folder the same call goes on with it."""
+    options = {**QUICK, "fine_tune_epochs": 1, "batch_size": 4}
+    if cached:
+        options["cache"] = tmp_path / "cache"
+
+    def build():
+        keras.utils.set_random_seed(0)
+        return two_classes(tiny_backbone(), data)
+
+    localizer = build()
+    before = weights_of(localizer.backbone)
+    with pytest.raises(KeyboardInterrupt):
+        train_localizer(localizer, data, data, callbacks=EndFineTuning(), **options)
+    moved = [
+        not np.array_equal(one, other)
+        for one, other in zip(weights_of(localizer.backbone), before)
+    ]
+    # Without a folder, what was trained is kept.
+    assert any(moved) != cached
+    localizer.save(tmp_path / "localizer.keras")
+    loaded = keras.saving.load_model(tmp_path / "localizer.keras")
+    for one, other in zip(weights_of(loaded), weights_of(localizer)):
+        np.testing.assert_array_equal(one, other)
+    if cached:
+        whole = build()
+        expected = train_localizer(whole, data, data, **{**options, "cache": None})
+        history = train_localizer(localizer, data, data, **options)
+        np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-4)
+        with pytest.raises(ValueError, match=r"`cache` .* differs in: localizer"):
+            train_localizer(localizer, data, data, **options)
+
+
+def test_an_image_held_out_that_cannot_be_read_is_found_early(tmp_path):
+    options = {"num_classes": 2, "min_side": 48, "max_side": 64}
+    files = make_synthetic(20, directory=tmp_path, **options)
+    [path, *_] = files.split(0.1, seed=0)[1].images
+    os.truncate(path, os.path.getsize(path) // 2)
+    begun = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            begun.append(True)
+
+    localizer = two_classes(tiny_backbone(), files)
+    options = {**QUICK, "fine_tune_epochs": 1, "callbacks": Watch()}
+    with pytest.raises(Exception, match=Path(path).name):
+        train_localizer(localizer, files, **options)
+    assert not begun
+
+
+@on_tensorflow
+def test_an_error_in_the_choice_keeps_what_was_trained(data, monkeypatch):
+    localizer = two_classes(tiny_backbone(), data)
+    trained = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            trained.append(localizer.get_weights())
+
+    def failing(self, *args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(type(localizer), "evaluate", failing)
+    options = {**QUICK, "fine_tune_epochs": 1, "callbacks": Watch()}
+    # With images for it, `fit` evaluates too.
+    with pytest.raises(MemoryError):
+        train_localizer(localizer, data, **options)
+    for one, other in zip(localizer.get_weights(), trained[1]):
+        np.testing.assert_array_equal(one, other)
+
+
+@on_tensorflow
+def test_a_folder_of_other_images_or_another_localizer(data, tmp_path):
+    """A network that is trained as a whole has no folder of features that knows."""
+
+    def train(dataset, folder, **options):
+        localizer = two_classes(tiny_backbone(), dataset, **options)
+        return train_localizer(localizer, dataset, cache=tmp_path / folder, **QUICK)
+
+    other = LocalizationDataset(
+        [255 - image for image in data.images],
+        data.boxes,
+        data.labels,
+        data.class_names,
+        names=data.names,
+    )
+    train(data, "whole", trainable_backbone=True)
+    with pytest.raises(ValueError, match=r"`cache` .* differs in: images$"):
+        train(other, "whole", trainable_backbone=True)
+    keras.utils.set_random_seed(0)
+    train(data, "heads", dropout=0.2)
+    keras.utils.set_random_seed(0)
+    with pytest.raises(ValueError, match=r"`cache` .* differs in: localizer$"):
+        train(data, "heads", dropout=0.7)
+    (tmp_path / "heads" / "call.json").write_text("")
+    with pytest.raises(ValueError, match=r"`cache` .*call\.json is damaged"):
+        train(data, "heads", dropout=0.2)
+
+
+def test_a_localizer_without_names_has_the_classes_of_the_training_images():
+    """Validation images with another order of classes are matched by name."""
+
+    def squares(names, labels):
+        value = {"black": 0, "white": 250}
+        images = [np.full((32, 32, 3), value[names[i]], "uint8") for i in labels]
+        return LocalizationDataset(images, [[0.2, 0.2, 0.8, 0.8]] * 12, labels, names)
+
+    labels = np.arange(12) % 2
+    train = squares(["black", "white"], labels)
+    validation = squares(["white", "black"], labels)
+    found = []
+    for images in (train, validation):
+        keras.utils.set_random_seed(0)
+        localizer = build_localizer(tiny_backbone(), 2)
+        history = train_localizer(localizer, train, images, **QUICK)
+        found.append(history["val_label_accuracy"])
+    assert found[0] == pytest.approx(found[1])
+    grey = LocalizationDataset(
+        validation.images, validation.boxes, labels, ["grey", "black"]
+    )
+    with pytest.raises(ValueError, match="`validation` has images of grey"):
+        train_localizer(localizer, train, grey, **QUICK)
+
+
+@on_tensorflow
+def test_numbers_of_numpy(data, tmp_path):
+    options = {"head_epochs": np.int64(1), "views": np.int64(1), "verbose": 0}
+    options |= {"batch_size": np.int32(8), "fine_tune_epochs": np.int64(0)}
+    localizer = two_classes(tiny_backbone(), data)
+    train_localizer(localizer, data, cache=tmp_path, seed=np.int64(3), **options)
+    with pytest.raises(ValueError, match="`cache` must be the path of a folder"):
+        train_localizer(localizer, data, cache="", **options)
+
+
+def test_no_room_for_negatives():
+    data = LocalizationDataset(
+        [np.zeros((32, 32, 3), "uint8")] * 4, [[0, 0, 1, 1]] * 4, [0] * 4, ["a"]
+    )
+    localizer = build_localizer(tiny_backbone(), 1, class_names=["a"], presence=True)
+    with pytest.raises(ValueError, match="`train` must hold images without an object"):
+        train_localizer(localizer, data, **QUICK)
+
+
+def test_bfloat16(data):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        localizer = two_classes(tiny_backbone(), data)
+        history = train_localizer(localizer, data, data, **QUICK)
+        # Pixels are not rounded.
+        view = RandomSquareView(32)
+        images, *_ = data.to_pydataset(32, 8, augment=view, seed=0)[0]
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert np.isfinite(history["loss"]).all()
+    images_32, *_ = data.to_pydataset(32, 8, augment=RandomSquareView(32), seed=0)[0]
+    np.testing.assert_array_equal(images, images_32)
+
+
 def test_too_few_images_to_hold_some_out(data):
     localizer = two_classes(tiny_backbone(), data)
     with pytest.raises(ValueError, match=r"tenth of `train` .*and 4 images"):
