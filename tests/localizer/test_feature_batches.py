@@ -69,7 +69,7 @@ def test_fit_learns_the_same_as_from_the_arrays(backbone, batch):
 def test_bad_sizes_and_ends(rng):
     with pytest.raises(ValueError, match="batch_size=0"):
         FeatureBatches(*cached(rng), batch_size=0)
-    with pytest.raises(ValueError, match=r"`seed` must be an int or None.*seed=1.5"):
+    with pytest.raises(ValueError, match=r"`seed` must be None or an int.*seed=1.5"):
         FeatureBatches(*cached(rng), seed=1.5)
     with pytest.raises(IndexError, match="batch 3 of 3"):
         FeatureBatches(*cached(rng), batch_size=4)[3]
