@@ -16,7 +16,7 @@ import keras_localize as kl
 from keras_localize.datasets.class_names import read_class_names
 from keras_localize.datasets.writing.answers import names_of
 from keras_localize.datasets.writing.csv import check_names
-from keras_localize.datasets.writing.yolo import check_new
+from keras_localize.datasets.writing.yolo import check_new, text_names
 from keras_localize.files import replacing
 from keras_localize.localizer.class_names import count_classes
 from keras_localize.localizer.export import Format, ImageKind, Precision
@@ -126,6 +126,8 @@ def _writer_options(args: argparse.Namespace, localizer: kl.Localizer) -> dict:
     images_dir = args.images[0] if one_folder else None
     if args.format == "csv":
         check_names(names_of(args.images, images_dir))
+    elif args.format == "yolo":
+        text_names(names_of(args.images, images_dir))
     return {"images_dir": images_dir, "class_names": _class_names(localizer)}
 
 

@@ -351,6 +351,21 @@ def test_a_file_name_that_is_no_utf8_is_refused_before_any_inference(
     assert not out.exists()
 
 
+def test_images_with_one_text_file_are_refused_before_any_inference(
+    run, below, monkeypatch
+):
+    def never(*args, **options):
+        raise AssertionError("images were predicted")
+
+    monkeypatch.setattr(kl.Localizer, "iter_localize", never)
+    folder, out = below / "new" / "sub", below / "y"
+    shutil.copy(folder / "0.png", folder / "0.jpg")
+    words = ("localizer.keras", str(folder), "--output", str(out), "--format", "yolo")
+    status, _, errors = run("localize", *words)
+    assert status == 2 and "2 images for 0.txt" in errors
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("format", ["coco", "yolo", "json"])
 def test_a_file_name_that_is_no_utf8_in_other_files(run, odd, below, format):
     out = below / "out"

@@ -1,7 +1,7 @@
 """Answers as YOLO text files."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from keras_localize import types
@@ -104,17 +104,27 @@ def check_new(path: types.Path) -> Path:
     return folder
 
 
+def text_names(names: Iterable[str]) -> list[str]:
+    """The text file of each image.
+
+    Raises:
+        ValueError: where two images would have the same.
+    """
+    texts = [str(PurePosixPath(name).with_suffix(".txt")) for name in names]
+    text, count = next(iter(Counter(texts).most_common(1)), ("", 0))
+    if count > 1:
+        raise ValueError(
+            "`images` must differ in more than their suffixes: they would have the "
+            f"same text file. Received: {count} images for {text}"
+        )
+    return texts
+
+
 def _texts(
     answers: list[Answer], classes: list[str], confidence: bool
 ) -> dict[str, str]:
     """The content of each text file, by its name."""
-    names = [str(PurePosixPath(each.name).with_suffix(".txt")) for each in answers]
-    name, count = next(iter(Counter(names).most_common(1)), ("", 0))
-    if count > 1:
-        raise ValueError(
-            "`images` must differ in more than their suffixes: they would have the "
-            f"same text file. Received: {count} images for {name}"
-        )
+    names = text_names(each.name for each in answers)
     return {
         name: _line(each, classes, confidence) for name, each in zip(names, answers)
     }
