@@ -616,7 +616,7 @@ class EndFineTuning(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("cached", [False, pytest.param(True, marks=on_tensorflow)])
 def test_a_localizer_whose_fine_tuning_was_interrupted(cached, data, tmp_path):
     """It can be saved, and in a folder the same call goes on with it."""
     options = {**QUICK, "fine_tune_epochs": 1, "batch_size": 4}
@@ -717,6 +717,7 @@ def test_a_folder_of_other_images_or_another_localizer(data, tmp_path):
         train(data, "heads", dropout=0.2)
 
 
+@on_tensorflow
 def test_a_localizer_without_names_has_the_classes_of_the_training_images():
     """Validation images with another order of classes are matched by name."""
 
@@ -761,6 +762,7 @@ def test_no_room_for_negatives():
         train_localizer(localizer, data, **QUICK)
 
 
+@on_tensorflow
 def test_bfloat16(data):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
