@@ -295,14 +295,15 @@ def _returned_labels(
     if returned is None or returned is labels:
         return labels
     returned = convert(returned)
-    if len(returned.shape) == 2 and returned.shape[1] == 1:
-        returned = returned[:, 0]
-    if len(returned.shape) != 1:
+    # In tf.data the rank may be known only when it runs.
+    known = xp is np or returned.shape.rank is not None
+    if known and tuple(returned.shape[1:]) not in ((), (1,)):
         raise ValueError(
             "`augment` must return labels of shape (B,). "
             f"Received from {step.function!r}: labels of shape {tuple(returned.shape)}"
         )
-    return _cast(xp, returned, labels.dtype)
+    returned = _cast(xp, xp.reshape(returned, [-1]), labels.dtype)
+    return returned if xp is np else xp.ensure_shape(returned, labels.shape)
 
 
 def _cast(xp: ModuleType, x: Any, dtype: Any) -> Any:

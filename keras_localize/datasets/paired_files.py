@@ -120,7 +120,7 @@ def _without_file(
     reason = (
         f"another image of this name has {kind}" if is_beside else f"without {kind}"
     )
-    if collector.policy.without_box == "error":
+    if collector.policy.without_box == "error" and not is_beside:
         with collector.record(name):
             raise AnnotationError(path, reason)
     elif collector.policy.without_box == "negative" and not is_beside:

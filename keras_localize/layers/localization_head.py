@@ -228,6 +228,8 @@ class LocalizationHead(keras.layers.Layer):
                 "`attention` needs kind='spatial': other designs have none. "
                 f"Received: kind={self.kind!r}"
             )
+        if not self.built:
+            raise ValueError("`attention` needs a layer that has been called before.")
         maps = self._maps(inputs)
         height, width = _map_size([x.shape for x in maps])
         attention, _ = self._per_location(self._trunk(maps))

@@ -1,5 +1,6 @@
 """One call that trains a localizer: heads on cached features, then fine-tuning."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -240,9 +241,11 @@ class _Training:
         except BaseException:
             # Ready for the same call, whose state is in the folder; and compiled for
             # the variables that are trainable now.
-            if self.resumable:
-                localizer.set_weights(before)
-            self.compile()
+            # (Interrupted in its first step on JAX, it has no values to build with.)
+            with contextlib.suppress(TypeError):
+                if self.resumable:
+                    localizer.set_weights(before)
+                self.compile()
             raise
         kept = best(candidates)
         localizer.set_weights(kept.weights)

@@ -1,5 +1,6 @@
 """Training of a model with the outputs of a localizer."""
 
+import contextlib
 import inspect
 from typing import Any, Literal
 
@@ -163,10 +164,12 @@ class LocalizationModel(keras.Model):
             return super().fit(**given)
         except BaseException:
             # Keras calls no `on_train_end`, without which batches would stay at this
-            # epoch, and the rate in its cycle.
+            # epoch, and the rate in its cycle. After the first step on JAX there is
+            # nothing to reset: Keras has taken the values of all variables.
             for callback in own:
-                if callback.model is not None:
-                    callback.on_train_end()
+                with contextlib.suppress(TypeError):
+                    if callback.model is not None:
+                        callback.on_train_end()
             raise
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:

@@ -323,6 +323,26 @@ def without_labels(batch):
     return {"images": batch["images"], "bounding_boxes": {"boxes": boxes}}
 
 
+def test_labels_whose_shape_tensorflow_does_not_know():
+    """As from a function of other libraries, wrapped in `tf.numpy_function`."""
+    import tensorflow as tf
+
+    def wrapped(batch):
+        images, given = batch["images"], batch["bounding_boxes"]
+        boxes, labels = tf.numpy_function(
+            lambda boxes, labels: (boxes, 1 - labels),
+            [given["boxes"], given["labels"]],
+            [tf.float32, given["labels"].dtype],
+        )
+        boxes.set_shape(given["boxes"].shape)
+        return {"images": images, "bounding_boxes": {"boxes": boxes, "labels": labels}}
+
+    data = rectangles(4)
+    data = LocalizationDataset(data.images, data.boxes, [0, 1, 1, 0], ["a", "b"])
+    [(_, targets, _)] = batches(data.to_tf_data(SIDE, augment=wrapped))
+    assert targets["label"].tolist() == [1, 0, 0, 1]
+
+
 @METHODS
 @pytest.mark.parametrize("labels", ["unknown", "of another shape"])
 def test_labels_of_a_function_that_cannot_be(labels, method):

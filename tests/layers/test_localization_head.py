@@ -177,6 +177,11 @@ def test_a_dict_of_maps_is_their_list(rng):
     np.testing.assert_array_equal(found, as_list)
 
 
+def test_no_attention_before_a_call():
+    with pytest.raises(ValueError, match="`attention` needs a layer that has been"):
+        LocalizationHead().attention(np.zeros((1, 4, 4, 3)))
+
+
 def test_another_number_of_maps_is_refused(rng):
     fine, coarse = rng.normal(size=(2, 8, 8, 5)), rng.normal(size=(2, 4, 4, 5))
     head = LocalizationHead()

@@ -252,6 +252,20 @@ def test_an_interrupted_fit_leaves_nothing_behind(backbone):
     assert not np.array_equal(first, second)
 
 
+def test_an_error_in_the_first_step_is_the_users(backbone, batch):
+    """On JAX Keras has taken the values of all variables then."""
+
+    def failing(*args):
+        raise KeyboardInterrupt
+
+    localizer = build_localizer(backbone, 3)
+    localizer.compile(OneCycleAdamW(1e-3), run_eagerly=EAGER)
+    localizer.train_step = failing
+    x, y, w = batch
+    with pytest.raises(KeyboardInterrupt):
+        localizer.fit(x, y, sample_weight=w, verbose=0)
+
+
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 def test_a_file_whose_rate_factors_do_not_fit_loads(backbone, tmp_path):
     localizer = build_localizer(backbone, 2, trainable_backbone=True)
