@@ -45,7 +45,7 @@ class BatchSource(Records):
                 that takes and gives a dict `{"images", "bounding_boxes": {"boxes",
                 "labels"}}` of a batch, boxes (B, 4) in its `bounding_box_format`
                 (`"rel_xyxy"` if it has no such attribute). Boxes are cut off at the
-                border; a box that left the image has weight 0. See
+                border; an image whose object left it has weight 0. See
                 `keras_localize.datasets.keras_augmentation.KERAS_LAYERS` for which of
                 Keras's layers are taken and why others are not.
             source_size: side in pixels of the squares that `augment` gets; it must

@@ -206,16 +206,16 @@ def read_csv(
 
 def _name_ids(reader: BoxRows | ColumnRows, class_names: Sequence[str]) -> None:
     """Where a column `class_id` holds ids and no names, gives them their names."""
+    if plain(reader.label_name) != "classid":
+        return
     found = reader.class_names()
-    if plain(reader.label_name) == "classid" and not found.intersection(class_names):
-        by_cell = {
-            cell: name
-            for cell in found
-            for number, name in enumerate(class_names)
-            if cell in (str(number), f"{number}.0")
-        }
-        if len(by_cell) == len(found):
-            reader.rename(by_cell)
+    names = {
+        cell: name
+        for number, name in enumerate(class_names)
+        for cell in (str(number), f"{number}.0")
+    }
+    if found <= names.keys() and found.isdisjoint(class_names):
+        reader.rename(names)
 
 
 def _row_reader(

@@ -105,12 +105,26 @@ def check_known_classes(
                 f"a dataset with {len(dataset.class_names)} classes"
             )
         return
+    check_used_classes(dataset, argument, localizer.class_names, "the localizer")
+
+
+def check_used_classes(
+    dataset: LocalizationDataset, argument: str, known: Sequence[str], by: str
+) -> None:
+    """Refuses a dataset with images of a class that is none of `known`.
+
+    Args:
+        dataset: the images.
+        argument: what the error calls `dataset`.
+        known: names of classes.
+        by: what the error says knows these.
+    """
     used = {dataset.class_names[label] for label in set(dataset.labels) if label >= 0}
-    missing = sorted(used.difference(localizer.class_names))
+    missing = sorted(used.difference(known))
     if missing:
         raise ValueError(
-            f"`{argument}` has images of {', '.join(missing)}, which the localizer "
-            f"does not know. Its classes: {', '.join(localizer.class_names)}. "
+            f"`{argument}` has images of {', '.join(missing)}, which {by} "
+            f"does not know. Its classes: {', '.join(known)}. "
             f"Received: a dataset with the classes {', '.join(dataset.class_names)}"
         )
 

@@ -14,7 +14,9 @@ def sublayers(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
     these. The path of a layer of a model is its name; of a layer in a layer, the
     attribute's, because Keras numbers names of its own anew in every process.
     """
-    return _below(model, "", set())
+    for path, layer in _below(model, "", set()):
+        if not isinstance(layer, keras.Model):
+            yield path, layer
 
 
 def frozen_paths(model: keras.Model) -> list[str]:
@@ -37,7 +39,7 @@ def freeze_paths(model: keras.Model, paths: Iterable[str]) -> None:
 @contextlib.contextmanager
 def trainable_as_before(model: keras.Model) -> Iterator[None]:
     """Afterwards the same layers are trainable as before."""
-    layers = [model, *model.layers, *(layer for _, layer in sublayers(model))]
+    layers = [model, *(layer for _, layer in _below(model, "", set()))]
     flags = [layer.trainable for layer in layers]
     try:
         yield
@@ -49,6 +51,7 @@ def trainable_as_before(model: keras.Model) -> Iterator[None]:
 def _below(
     holder: keras.Layer, prefix: str, seen: set[int]
 ) -> Iterator[tuple[str, keras.Layer]]:
+    """(path, layer) of all layers in `holder`, models too, but those `seen` before."""
     if isinstance(holder, keras.Model):
         held = [(layer.name, layer) for layer in holder.layers]
     else:
@@ -57,8 +60,7 @@ def _below(
         if id(layer) not in seen:
             seen.add(id(layer))
             path = prefix + name
-            if not isinstance(layer, keras.Model):
-                yield path, layer
+            yield path, layer
             yield from _below(layer, path + "/", seen)
 
 

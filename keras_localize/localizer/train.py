@@ -171,9 +171,7 @@ def train_localizer(
     train, validation, held_out = training_data(
         localizer, train, validation, with_choice=fine_tune_epochs > 0
     )
-    weights = None
-    if class_weight is not None:
-        weights = class_weights(train.labels, train.class_names, class_weight)
+    weights = class_weights(train.labels, train.class_names, class_weight)
     plan = plan_training(
         localizer,
         objects=int((train.presence > 0).sum()),

@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 from keras_localize.datasets import LocalizationDataset, with_hard_negatives
 from keras_localize.datasets.dataset_argument import check_dataset
-from keras_localize.localizer.class_names import check_known_classes
+from keras_localize.localizer.class_names import (
+    check_known_classes,
+    check_used_classes,
+)
 from keras_localize.localizer.localizer import Localizer
 
 # Share of the training images that is held out where there are no others for a choice.
@@ -69,13 +72,7 @@ def _as_in_training(
     validation: LocalizationDataset, train: LocalizationDataset
 ) -> LocalizationDataset:
     """With the class ids of the training images: the localizer has no names."""
-    used = {validation.class_names[label] for label in validation.labels if label >= 0}
-    missing = sorted(used.difference(train.class_names))
-    if missing:
-        raise ValueError(
-            f"`validation` has images of {', '.join(missing)}, which `train` does not "
-            f"know. Its classes: {', '.join(train.class_names)}"
-        )
+    check_used_classes(validation, "validation", train.class_names, "`train`")
     return validation.with_class_names(train.class_names)
 
 

@@ -49,12 +49,12 @@ def seed_of_call(
     train: LocalizationDataset,
     validation: LocalizationDataset | None,
     augment: str | None,
-    class_weights: np.ndarray | None,
+    class_weights: np.ndarray,
 ) -> int:
     """The seed of the call that the folder is of; a new folder is marked.
 
     `augment` is a text that tells the layers of the views apart, and `class_weights`
-    are those of the classes, if there are any.
+    are those of the classes, (K,).
 
     Raises:
         ValueError: where it is of a call with other arguments.
@@ -67,7 +67,7 @@ def seed_of_call(
         "validation": validation and _digest(validation),
         "localizer": _digest_of_localizer(localizer, plan),
         "augment": augment,
-        "class_weight": None if class_weights is None else _hexdigest(class_weights),
+        "class_weight": _hexdigest(class_weights),
         "seed": seed,
     }
     if plan.whole:

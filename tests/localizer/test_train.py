@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from quick_training import EAGER, QUICK, on_tensorflow, two_classes
 from tiny_backbone import tiny_backbone
 
 from keras_localize import (
@@ -30,25 +31,12 @@ from keras_localize.localizer.training_checkpoint import TrainingCheckpoint
 from keras_localize.localizer.training_plan import plan_training, source_side
 
 PROCESS = Path(__file__).with_name("train_process.py")
-QUICK = {"head_epochs": 2, "views": 1, "verbose": 0, "seed": 0}
-# What these test holds nothing of one backend, and compiling it takes minutes.
-on_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="checked on TensorFlow"
-)
-# tf.data stays compiled.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Even though"),
-    pytest.mark.usefixtures("eager"),
-]
+pytestmark = EAGER
 
 
 @pytest.fixture
 def data():
     return make_synthetic(24, num_classes=2, min_side=32, max_side=48, seed=0)
-
-
-def two_classes(backbone, data, **options):
-    return build_localizer(backbone, 2, class_names=data.class_names, **options)
 
 
 def weights_of(model):

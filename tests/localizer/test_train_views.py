@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from quick_training import EAGER, QUICK, on_tensorflow, two_classes
 from tiny_backbone import tiny_backbone
 
 from keras_localize import (
@@ -16,26 +17,12 @@ from keras_localize.datasets.squares import square_boxes
 from keras_localize.localizer import train as train_module
 from keras_localize.localizer.training_plan import plan_training
 
-QUICK = {"head_epochs": 2, "views": 1, "verbose": 0, "seed": 0}
-# Compiling takes minutes on JAX, and what these look at holds nothing of a backend.
-on_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="checked on TensorFlow"
-)
-# tf.data stays compiled.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:Even though"),
-    pytest.mark.usefixtures("eager"),
-]
+pytestmark = EAGER
 
 
 @pytest.fixture
 def data():
     return make_synthetic(24, num_classes=2, min_side=32, max_side=48, seed=0)
-
-
-def two_classes(data, **options):
-    names = data.class_names
-    return build_localizer(tiny_backbone(), 2, class_names=names, **options)
 
 
 @pytest.fixture
@@ -61,12 +48,12 @@ def as_it_is(batch):
 def test_views_of_ones_own_are_all_views(data, trained_on):
     """Nothing is flipped where they flip nothing."""
     options = {**QUICK, "views": 3, "augment": as_it_is}
-    train_localizer(two_classes(data), data, **options)
+    train_localizer(two_classes(tiny_backbone(), data), data, **options)
     targets, _ = trained_on[0]
     boxes = square_boxes(data.boxes, data.image_sizes, 32)
     np.testing.assert_allclose(targets["box"], np.tile(boxes, (3, 1)), atol=1e-6)
     np.testing.assert_array_equal(targets["label"], np.tile(data.labels, 3))
-    train_localizer(two_classes(data), data, **QUICK)
+    train_localizer(two_classes(tiny_backbone(), data), data, **QUICK)
     assert len(trained_on[1][0]["box"]) == 2 * len(data)
 
 
@@ -94,7 +81,7 @@ def test_fine_tuning_has_the_views_of_the_heads(data, monkeypatch):
 
     monkeypatch.setattr(Batches, "__init__", watched)
     options = {**QUICK, "augment": as_it_is, "fine_tune_epochs": 1}
-    train_localizer(two_classes(data), data, data[:6], **options)
+    train_localizer(two_classes(tiny_backbone(), data), data, data[:6], **options)
     assert kept == [as_it_is, None, as_it_is]  # features, validation, fine-tuning
 
 
@@ -110,7 +97,7 @@ def test_class_weights(trainable, data, trained_on, monkeypatch):
         kept.append(self.weights["label"])
 
     monkeypatch.setattr(Batches, "__init__", watched)
-    localizer = two_classes(data, trainable_backbone=trainable)
+    localizer = two_classes(tiny_backbone(), data, trainable_backbone=trainable)
     name = data.class_names[1]
     options = {**QUICK, "class_weight": {name: 3.0}}
     epochs = 0 if trainable else 1
@@ -139,7 +126,7 @@ def test_a_call_with_views_of_its_own_goes_on(pipeline, data, tmp_path):
         view = RandomSquareView(32, flip=0.0)
         colour = keras.layers.RandomBrightness(0.2)
         augment = keras.layers.Pipeline([view, colour]) if pipeline else view
-        localizer = two_classes(data)
+        localizer = two_classes(tiny_backbone(), data)
         options = {**QUICK, "cache": tmp_path, "augment": augment, **options}
         return train_localizer(localizer, data, **options)["loss"]
 
