@@ -316,7 +316,11 @@ def _same_shape(xp: ModuleType, images: Any, shape: Any) -> Any:
     if any(b not in (a, None) for a, b in zip(wanted, received)):
         raise ValueError(f"{message}. Received: (B, *{received})")
     if None in received:  # in tf.data, known when it runs
-        xp.debugging.assert_equal(xp.shape(images)[1:], wanted, message=message)
+        shape_now = xp.shape(images)[1:]
+        check = xp.debugging.assert_equal(shape_now, wanted, message=message)
+        # What uses the images waits for the check.
+        with xp.control_dependencies([check]):
+            images = xp.identity(images)
         images.set_shape(shape)
     return images
 

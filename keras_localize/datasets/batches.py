@@ -222,8 +222,10 @@ def _weights_of(xp: Any, labels: Any, class_weights: np.ndarray) -> Any:
     message = f"`augment` must return labels from 0 to {count - 1}"
     if xp is not np:
         good = xp.reduce_all((labels >= 0) & (labels < count))
-        xp.debugging.Assert(good, [f"{message}. Received:", labels])
-        return xp.gather(class_weights, labels)
+        check = xp.debugging.Assert(good, [f"{message}. Received:", labels])
+        # Without it the error may be that of `gather`.
+        with xp.control_dependencies([check]):
+            return xp.gather(class_weights, xp.identity(labels))
     if not ((labels >= 0) & (labels < count)).all():
         raise ValueError(f"{message}. Received: {labels.tolist()}")
     return class_weights[labels]
