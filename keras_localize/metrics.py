@@ -16,7 +16,7 @@ __all__ = ["IoUMetric"]
 
 @keras.saving.register_keras_serializable(package="keras_localize")
 class IoUMetric(keras.metrics.MeanMetricWrapper):
-    """Mean IoU of predicted boxes, or the share of them above a threshold.
+    """Mean IoU of predicted boxes, or the share of them that reach a threshold.
 
     `keras.metrics.IoU` is another metric: it compares segmentation maps class by class,
     and its value for boxes has no meaning.

@@ -1,9 +1,13 @@
 """One image and what its annotation says, before anything is decided."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
+
+# A note that readers give.
+ROTATED = "box around a rotated rectangle"
 
 # (x0, y0, x1, y1), half-open.
 Corners: TypeAlias = tuple[float, float, float, float]
@@ -65,3 +69,23 @@ def hull(points: Iterable[Sequence[float]]) -> Corners:
     """The smallest box that holds all points (x, y); there must be one."""
     xs, ys = zip(*points)
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def turned(corners: Corners, degrees: float) -> Corners:
+    """The smallest box that holds a box turned about its centre."""
+    x0, y0, x1, y1 = corners
+    x, y, width, height = (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
+    cosine = abs(math.cos(math.radians(degrees)))
+    sine = abs(math.sin(math.radians(degrees)))
+    half_width = (width * cosine + height * sine) / 2
+    half_height = (width * sine + height * cosine) / 2
+    return x - half_width, y - half_height, x + half_width, y + half_height
+
+
+def rotation(value: object) -> float:
+    """The attribute `rotation` of a box, as CVAT writes it: degrees, 0 for none."""
+    try:
+        degrees = float(str(value))
+    except ValueError:
+        return 0.0
+    return degrees if math.isfinite(degrees) else 0.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_localize import types
 from keras_localize.datasets.errors import AnnotationError
-from keras_localize.images.listing import files_below
+from keras_localize.images.listing import files_below, is_image
 
 # Bytes that an annotation file of many images may have, unless the user says another
 # number; COCO's own largest has 450 MB.
@@ -83,6 +83,15 @@ def leaves_folder(name: str) -> bool:
     """Whether a relative name of any system is absolute or goes up, as `../a`."""
     path = PurePosixPath(name.replace("\\", "/"))
     return path.is_absolute() or ".." in path.parts or bool(PureWindowsPath(name).drive)
+
+
+def base_stem(stem: str) -> str:
+    """The last part of a name, without an image's suffix: `train/a.jpg` is `a`.
+
+    An annotation file and an image with the same one may belong together.
+    """
+    path = PurePosixPath(stem)
+    return path.stem if is_image(Path(path)) else path.name
 
 
 def inside(folder: Path, name: str, source: Path | str, place: str) -> Path:

@@ -17,7 +17,7 @@ from keras_localize.datasets.errors import AnnotationError
 ClassNames: TypeAlias = Iterable[str] | Mapping[int, str] | types.Path
 
 _NUMBER = re.compile(r"\d{1,999}(\.\d{1,99})?", re.ASCII)
-_NO_NAMES_FILE = (".json", ".xml", ".csv")
+_NO_NAMES_FILE = (".json", ".xml", ".csv", ".pbtxt")
 
 
 def read_class_names(class_names: ClassNames) -> list[str]:
@@ -72,6 +72,10 @@ def ordered_names(
         raise AnnotationError(
             source, "names without an order", expected="a list", received=names
         )
+    if not isinstance(names, Iterable):
+        raise AnnotationError(
+            source, "no class names", expected="a list or a dict", received=names
+        )
     names = [composed(str(name).strip()) for name in names]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if "" in names or repeated:
@@ -116,7 +120,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise AnnotationError(
             path,
             "YAML needs the package PyYAML",
-            expected='`pip install "keras-localize[yaml]"`, or the names as a list',
+            expected="`pip install pyyaml`, or the names as a list",
         ) from error
     text = read_text(path, RECORD_LIMIT)
     try:

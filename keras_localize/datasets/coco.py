@@ -8,10 +8,13 @@ from typing import Any
 from keras_localize import types
 from keras_localize.checks import check_positive_int
 from keras_localize.datasets.annotation import (
+    ROTATED,
     AnnotatedObject,
     Annotation,
     Corners,
     hull,
+    rotation,
+    turned,
 )
 from keras_localize.datasets.annotation_files import TABLE_LIMIT
 from keras_localize.datasets.class_names import ClassNames
@@ -231,12 +234,24 @@ def _objects(
         if bounds is not None and bounds != []:
             place = f"{place}.bbox"
             corners = _corners(bounds, path, place)
+            degrees = _rotation(annotation)
+            if degrees:
+                corners = turned(corners, degrees)
+                notes.append(ROTATED)
         elif polygons:
             place = f"{place}.segmentation"
             corners = _around(polygons, path, place)
             notes.append("box around a polygon")
         objects.append(AnnotatedObject(categories[category], corners, field=place))
     return objects
+
+
+def _rotation(annotation: Entry) -> float:
+    """The degrees by which CVAT turned a box that has no polygon."""
+    attributes = annotation.get("attributes")
+    if annotation.get("segmentation") or not isinstance(attributes, dict):
+        return 0.0
+    return rotation(attributes.get("rotation"))
 
 
 def _flag(annotation: Entry, key: str, path: Path, place: str) -> bool:

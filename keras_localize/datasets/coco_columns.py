@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_localize.datasets.annotation import rotation
 from keras_localize.datasets.coco_json import Entry, Id, as_id
 from keras_localize.datasets.simple_records import Columns
 
@@ -18,8 +19,8 @@ def coco_columns(
 ) -> Columns | None:
     """The lists of a COCO file as columns; None where ids or sizes are unusual.
 
-    Crowd regions, annotations without a box and unknown categories are there, as
-    objects that are not simple. Annotations of unknown images are not.
+    Crowd regions, rotated boxes, annotations without a box and unknown categories are
+    there, as objects that are not simple. Annotations of unknown images are not.
 
     Args:
         images: the file's images.
@@ -38,6 +39,11 @@ def coco_columns(
     image = np.array([positions.get(i, -1) for i in ids(annotations, "image_id")], int)
     labels = np.array([places.get(i, -1) for i in ids(annotations, "category_id")], int)
     left_out = [bool(a.get("iscrowd") or a.get("ignore")) for a in annotations]
+    turned = [i for i, a in enumerate(annotations) if a.get("attributes")]
+    for place in turned:
+        attributes = annotations[place]["attributes"]
+        if isinstance(attributes, dict) and rotation(attributes.get("rotation")):
+            left_out[place] = True
     labels[np.array(left_out, bool)] = -1
     corners = _corners(annotations)
     with np.errstate(all="ignore"):

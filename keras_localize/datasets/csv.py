@@ -21,6 +21,7 @@ from keras_localize.datasets.csv_stream import ColumnRows, column_rows
 from keras_localize.datasets.csv_table import Row, Table, cell_at, read_table
 from keras_localize.datasets.csv_via import ViaRows, is_via
 from keras_localize.datasets.dataset import LocalizationDataset
+from keras_localize.datasets.decisions import CLIPPED
 from keras_localize.datasets.errors import AnnotationError
 from keras_localize.datasets.image_folder import ImageFolder
 from keras_localize.datasets.policy import (
@@ -70,6 +71,7 @@ def read_csv(
       img_width`, or `height width` where those are not the box's. The size is
       compared with the image's.
 
+    A table of one class needs no column for it, if `class_names` holds that one name.
     Without a header, `columns` says the number of every column. Two columns of the
     same name are an error where one of them is needed.
 
@@ -91,7 +93,8 @@ def read_csv(
         csv_path: the table.
         columns: names of columns that the lists above do not have, or their numbers
             from 0 (-1 is the last): a dict with any of `"image"`, `"label"`, `"box"`
-            (four) and `"image_size"` (height and width). Without a header: the
+            (four) and `"image_size"` (height and width, or None: there is no size,
+            and `height` and `width` are something else). Without a header: the
             numbers of at least the first three, such as
             `{"image": 0, "label": 5, "box": (1, 2, 3, 4)}`.
         bounding_box_format: format of the box; see `keras_localize.boxes.convert`.
@@ -164,17 +167,19 @@ def read_csv(
     path = Path(csv_path)
     collector = Collector(policy, class_names)
     reader: BoxRows | ViaRows | ColumnRows | None = None
-    parts = simple = None
+    parts = simple = only_class = None
+    if len(collector.class_names or []) == 1:
+        [only_class] = collector.class_names or []
     positions: dict[str, int] = {}
     if policy.trusts_sizes:
-        reader = column_rows(path, given, bounding_box_format, max_bytes)
+        reader = column_rows(path, given, bounding_box_format, only_class, max_bytes)
     if reader is None:
         table = read_table(path, max_bytes)
-        reader = _row_reader(table, given, bounding_box_format)
+        reader = _row_reader(table, given, bounding_box_format, only_class)
     if collector.class_names is not None and not isinstance(reader, ViaRows):
         _name_ids(reader, collector.class_names)
     if isinstance(reader, ColumnRows):
-        parts = reader.columns
+        parts = reader.parts
         simple = simple_records(parts, folder, policy, collector.class_names)
         collector.keep_simple(simple)
         reader.leave_out(simple.positions)
@@ -184,7 +189,7 @@ def read_csv(
         with collector.record(name):
             line, cells = rows[0]
             stated = image_name(cell_at(cells, reader.image))
-            place = f"line {line}: {reader.image_name}"
+            place = f"line {line}: {reader.columns.image_name}"
             notes: list[str] = []
             file = folder.find(stated, path, place, notes)
             objects, of_objects = zip(*(reader.object(*row) for row in rows))
@@ -195,18 +200,38 @@ def read_csv(
                 source=str(path),
                 objects=[each for each in objects if each is not None],
                 size=reader.size(line, cells),
-                size_field=f"line {line}",
+                size_field=f'line {line}: `columns["image_size"]`',
                 notes=notes,
             )
             collector.keep(annotation, positions.get(name))
+    unclear = reader.columns.unclear
     # Of a large table they are large.
     del reader, parts, simple
-    return collector.dataset(path)
+    dataset = collector.dataset(path)
+    if unclear:
+        _check_sides(dataset, path)
+    return dataset
+
+
+def _check_sides(dataset: LocalizationDataset, path: Path) -> None:
+    """An AnnotationError where `width` and `height` seem to be the wrong ones.
+
+    With the sides of the image for those of the box, or the other way round, every box
+    reaches to the right and the lower border, and most of them over it.
+    """
+    boxes = dataset.boxes[dataset.weights > 0]
+    if (boxes[:, 2:] == 1).all() and CLIPPED in dataset.summary().handled:
+        raise AnnotationError(
+            path,
+            "width and height of the box, or of the image?",
+            field="`columns`",
+            expected='"box", and "image_size" (None: the table states no size)',
+        )
 
 
 def _name_ids(reader: BoxRows | ColumnRows, class_names: Sequence[str]) -> None:
     """Where a column `class_id` holds ids and no names, gives them their names."""
-    if plain(reader.label_name) != "classid":
+    if plain(reader.columns.label_name) != "classid":
         return
     found = reader.class_names()
     names = {
@@ -222,10 +247,11 @@ def _row_reader(
     table: Table,
     given: dict[str, tuple[Column, ...]],
     bounding_box_format: str | None,
+    only_class: str | None,
 ) -> BoxRows | ViaRows:
     """What reads the rows of a table."""
     if not is_via(table):
-        columns = find_columns(table, given, bounding_box_format)
+        columns = find_columns(table, given, bounding_box_format, only_class)
         return BoxRows(table, columns, bounding_box_format)
     if bounding_box_format is not None or set(given) - {"label"}:
         raise AnnotationError(
@@ -236,7 +262,7 @@ def _row_reader(
             received={"columns": given, "bounding_box_format": bounding_box_format},
         )
     [attribute] = given.get("label", [None])
-    return ViaRows(table, None if attribute is None else str(attribute))
+    return ViaRows(table, None if attribute is None else str(attribute), only_class)
 
 
 def _by_image(reader: BoxRows | ViaRows | ColumnRows) -> dict[str, list[Row]]:

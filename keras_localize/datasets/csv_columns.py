@@ -62,21 +62,36 @@ class Columns:
 
     Attributes:
         image: the image's file name.
-        label: the class.
+        label: the class; None: every object is of `only_class`.
         box: the four numbers of the box, in the order of `layout`.
         size: height and width of the image, where the table states them.
         layout: the box's format in pixels, such as "xywh".
         names: what errors call the columns.
         header: whether the first row names the columns.
+        only_class: the class of all objects, where no column holds it.
+        unclear: whether columns `width` and `height` were taken for the sides of the
+            boxes or of the images by their names, which do not say it.
     """
 
     image: int
-    label: int
+    label: int | None
     box: tuple[int, ...]
     size: tuple[int, ...] | None
     layout: BoundingBoxFormat
     names: list[str]
     header: bool
+    only_class: str = ""
+    unclear: bool = False
+
+    @property
+    def image_name(self) -> str:
+        """The name of the column of images."""
+        return self.names[self.image]
+
+    @property
+    def label_name(self) -> str:
+        """The name of the column of classes, "" where there is none."""
+        return "" if self.label is None else self.names[self.label]
 
 
 def check_columns(columns: Mapping[str, Any] | None) -> dict[str, tuple[Column, ...]]:
@@ -86,6 +101,9 @@ def check_columns(columns: Mapping[str, Any] | None) -> dict[str, tuple[Column, 
     checked = {}
     for key, value in (columns or {}).items():
         check_choice(key, tuple(_COUNTS), "columns")
+        if key == "image_size" and value is None:
+            checked[key] = ()
+            continue
         count = _COUNTS[key]
         single = isinstance(value, str) or not isinstance(value, Iterable)
         members = (value,) if single else tuple(value)
@@ -104,7 +122,10 @@ def check_columns(columns: Mapping[str, Any] | None) -> dict[str, tuple[Column, 
 
 
 def find_columns(
-    table: Table, given: dict[str, tuple[Column, ...]], asked: str | None
+    table: Table,
+    given: dict[str, tuple[Column, ...]],
+    asked: str | None,
+    only_class: str | None = None,
 ) -> Columns:
     """Finds the columns of a table: those given, the others by their names.
 
@@ -112,13 +133,15 @@ def find_columns(
         table: the table.
         given: the columns that the user names, as `check_columns` gives them.
         asked: `bounding_box_format`, or None: as the names of the columns say.
+        only_class: the only class that there is, or None.
 
     Raises:
         AnnotationError: for a column that is not there, that cannot be distinguished
             from another, or that is named twice.
     """
     names = table.rows[0][1]
-    header = not _numbered(given) or _is_header(names, given)
+    needed = ("image", "box") if only_class else ("image", "label", "box")
+    header = not _numbered(given, needed) or _is_header(names, given)
     if not header:
         names = [f"column {number}" for number in range(len(names))]
     finder = _Finder(table, names)
@@ -130,17 +153,32 @@ def find_columns(
     box, layout = _box_and_layout(finder, asked, by_hand="box" in given)
     if "image" not in found:
         finder.guess("image", [(name,) for name in IMAGE_NAMES])
-    if "label" not in found:
-        finder.guess("label", [(name,) for name in LABEL_NAMES])
-    size = found.get("image_size") or finder.search(SIZE_NAMES)
+    label = found.get("label")
+    if label is None and header:
+        label = finder.search([(name,) for name in LABEL_NAMES])
+        if label is None and only_class is None:
+            raise finder.missing(
+                "label",
+                "one of the names that `read_csv` documents, or `class_names` with "
+                "the one class of all rows",
+            )
+    if "image_size" in given:
+        size = found.get("image_size")
+    else:
+        size = finder.search(SIZE_NAMES)
     return Columns(
         found["image"][0],
-        found["label"][0],
+        None if label is None else label[0],
         box,
         size,
         cast(BoundingBoxFormat, layout),
         names,
         header,
+        only_class or "",
+        unclear=any(
+            key not in given and _SIDES[1][0] in finder.plain_names(numbers or ())
+            for key, numbers in (("box", box), ("image_size", size))
+        ),
     )
 
 
@@ -164,6 +202,8 @@ class _Finder:
 
     def take(self, key: str, columns: Sequence[Column]) -> None:
         """Takes the columns that the user names."""
+        if not columns:
+            return
         numbers = tuple(self._number(key, column) for column in columns)
         taken = [*self._taken(), *numbers]
         if len(set(taken)) < len(taken):
@@ -180,7 +220,7 @@ class _Finder:
         """Takes the first of the known names that is there."""
         numbers = self.search(groups)
         if numbers is None:
-            raise self._missing(key, "one of the names that `read_csv` documents")
+            raise self.missing(key, "one of the names that `read_csv` documents")
         self.found[key] = numbers
 
     def search(self, groups: Iterable[Sequence[str]]) -> tuple[int, ...] | None:
@@ -208,14 +248,18 @@ class _Finder:
                     self.table.path,
                     "no such column",
                     field=f'`columns["{key}"]`',
-                    expected=f"a number below {len(self.names)}",
+                    expected=(
+                        f"a number below {len(self.names)}"
+                        if len(self.names) > 1
+                        else "cells separated by commas, semicolons or tabs"
+                    ),
                     received=column,
                 )
             return number
         exact = [n for n, name in enumerate(self.names) if name == column.strip()]
         places = exact or self.places.get(plain(column), [])
         if not places:
-            raise self._missing(key, column)
+            raise self.missing(key, column)
         return self._single(places)
 
     def _single(self, places: Sequence[int]) -> int:
@@ -229,7 +273,8 @@ class _Finder:
             )
         return places[0]
 
-    def _missing(self, key: str, expected: str) -> AnnotationError:
+    def missing(self, key: str, expected: str) -> AnnotationError:
+        """The error of a column that is not there."""
         line, row = self.table.rows[0]
         if any(is_number(cell) or is_image(Path(cell)) for cell in row):
             return AnnotationError(
@@ -300,9 +345,9 @@ def _agreed(named: str, asked: str, names: Sequence[str]) -> str | None:
     return named if agrees[named] else None
 
 
-def _numbered(given: Mapping[str, Sequence[Column]]) -> bool:
+def _numbered(given: Mapping[str, Sequence[Column]], needed: Sequence[str]) -> bool:
     """Whether the user gives all columns that must be there, by number."""
-    return all(key in given for key in ("image", "label", "box")) and not any(
+    return all(key in given for key in needed) and not any(
         isinstance(column, str) for columns in given.values() for column in columns
     )
 

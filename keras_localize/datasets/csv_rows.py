@@ -19,8 +19,6 @@ class BoxRows:
     Attributes:
         rows: the rows, without the header.
         image: the number of the column that names the image.
-        image_name: its name, for errors.
-        label_name: the name of the column that holds the class.
     """
 
     def __init__(
@@ -34,15 +32,16 @@ class BoxRows:
             self.relative = is_relative(bounding_box_format)
         self.rows = table.rows[columns.header :]
         self.image = columns.image
-        self.image_name = columns.names[columns.image]
-        self.label_name = columns.names[columns.label]
         self._renamed: dict[str, str] = {}
         if not self.rows:
             raise AnnotationError(table.path, "empty table", expected="rows")
 
     def class_names(self) -> set[str]:
         """All that the rows have as a class."""
-        return {cell_at(cells, self.columns.label) for _, cells in self.rows} - {""}
+        label = self.columns.label
+        if label is None:
+            return {self.columns.only_class}
+        return {cell_at(cells, label) for _, cells in self.rows} - {""}
 
     def rename(self, names: dict[str, str]) -> None:
         """Gives classes other names."""
@@ -65,16 +64,21 @@ class BoxRows:
                 ),
                 received=cells,
             )
-        cell = cell_at(cells, columns.label)
-        label = self._renamed.get(cell, cell)
         box = [cell_at(cells, number) for number in columns.box]
-        if not label and not any(box) and len(cells) > max(columns.label, *columns.box):
+        last = max(columns.box)
+        if columns.label is None:
+            label = columns.only_class if any(box) else ""
+        else:
+            cell = cell_at(cells, columns.label)
+            label = self._renamed.get(cell, cell)
+            last = max(last, columns.label)
+        if not label and not any(box) and len(cells) > last:
             return None, None
         if not label:
             raise AnnotationError(
                 self.table.path,
                 "missing label",
-                field=f"{place}: {columns.names[columns.label]}",
+                field=f"{place}: {columns.label_name}",
                 received=label,
             )
         if not any(box):

@@ -11,12 +11,12 @@ import numpy as np
 from keras_localize.boxes.formats import as_corners, is_relative
 from keras_localize.datasets.annotation import AnnotatedObject
 from keras_localize.datasets.annotation_files import image_name
-from keras_localize.datasets.csv_columns import Column, find_columns
-from keras_localize.datasets.csv_columns import Columns as TableColumns
+from keras_localize.datasets.csv_columns import Column, Columns, find_columns
 from keras_localize.datasets.csv_table import Row, Table
 from keras_localize.datasets.csv_units import HIGHEST, LOWEST
 from keras_localize.datasets.csv_via import is_via
-from keras_localize.datasets.simple_records import Columns, are_plain, is_plain
+from keras_localize.datasets.simple_records import Columns as Parts
+from keras_localize.datasets.simple_records import are_plain, is_plain
 
 # At a time; of more of them the garbage collector would visit each several times.
 _ROWS = 2**10
@@ -26,10 +26,9 @@ class ColumnRows:
     """Reads the rows of a table that is there as columns; see `csv_rows.BoxRows`.
 
     Args:
-        columns: the table.
+        parts: what the table holds.
         lines: (M,) the line of each object.
-        image_name: the name of the column of images, for errors.
-        label_name: the name of the column of classes.
+        columns: which of its columns holds what.
 
     Attributes:
         rows: the rows of the images that were not left out; their cells are the
@@ -38,23 +37,20 @@ class ColumnRows:
 
     image = 0
 
-    def __init__(
-        self, columns: Columns, lines: np.ndarray, image_name: str, label_name: str
-    ) -> None:
-        self.columns = columns
+    def __init__(self, parts: Parts, lines: np.ndarray, columns: Columns) -> None:
+        self.parts = parts
         self.lines = lines
-        self.image_name = image_name
-        self.label_name = label_name
-        self._kept = np.ones(len(columns.names), bool)
+        self.columns = columns
+        self._kept = np.ones(len(parts.names), bool)
 
     def class_names(self) -> set[str]:
         """All that the rows have as a class."""
-        return set(self.columns.class_names)
+        return set(self.parts.class_names)
 
     def rename(self, names: dict[str, str]) -> None:
         """Gives classes other names."""
-        renamed = [names[name] for name in self.columns.class_names]
-        self.columns = self.columns._replace(class_names=renamed)
+        renamed = [names[name] for name in self.parts.class_names]
+        self.parts = self.parts._replace(class_names=renamed)
 
     def leave_out(self, images: np.ndarray) -> None:
         """Leaves the rows of these images out."""
@@ -62,21 +58,21 @@ class ColumnRows:
 
     @property
     def rows(self) -> Iterator[Row]:
-        image = self.columns.image
+        image = self.parts.image
         for number in np.flatnonzero(self._kept[image]).tolist():
-            name = self.columns.names[image[number]]
+            name = self.parts.names[image[number]]
             yield int(self.lines[number]), [name, str(number)]
 
     def object(self, line: int, cells: list[str]) -> tuple[AnnotatedObject, None]:
-        columns, number = self.columns, int(cells[1])
-        label = columns.class_names[columns.labels[number]]
-        x0, y0, x1, y1 = columns.corners[number].tolist()
+        parts, number = self.parts, int(cells[1])
+        label = parts.class_names[parts.labels[number]]
+        x0, y0, x1, y1 = parts.corners[number].tolist()
         return AnnotatedObject(
-            label, (x0, y0, x1, y1), columns.relative, f"line {line}"
+            label, (x0, y0, x1, y1), parts.relative, f"line {line}"
         ), None
 
     def size(self, line: int, cells: list[str]) -> tuple[float, float]:
-        height, width = self.columns.sizes[self.columns.image[int(cells[1])]].tolist()
+        height, width = self.parts.sizes[self.parts.image[int(cells[1])]].tolist()
         return height, width
 
 
@@ -84,6 +80,7 @@ def column_rows(
     path: Path,
     given: dict[str, tuple[Column, ...]],
     bounding_box_format: str | None,
+    only_class: str | None,
     max_bytes: int,
 ) -> ColumnRows | None:
     """The rows of a table as columns, or None where the table is not a plain one.
@@ -96,13 +93,14 @@ def column_rows(
         path: the table.
         given: the columns that the user names, as `check_columns` gives them.
         bounding_box_format: the user's, or None.
+        only_class: the only class that there is, or None.
         max_bytes: a larger table is left to `read_table`, which refuses it.
     """
     try:
         if path.stat().st_size > max_bytes:
             return None
         with open(path, encoding="utf-8-sig", newline="") as file:
-            return _read(path, file, given, bounding_box_format)
+            return _read(path, file, given, bounding_box_format, only_class)
     except (OSError, ValueError, csv.Error):
         return None
 
@@ -112,6 +110,7 @@ def _read(
     file: TextIO,
     given: dict[str, tuple[Column, ...]],
     bounding_box_format: str | None,
+    only_class: str | None,
 ) -> ColumnRows | None:
     reader = csv.reader(file, skipinitialspace=True, strict=True)
     first = [cell.strip() for cell in next(reader, [])]
@@ -121,7 +120,7 @@ def _read(
     head = Table(path, [(reader.line_num, first)], ",", False)
     if is_via(head):
         return None
-    found = find_columns(head, given, bounding_box_format)
+    found = find_columns(head, given, bounding_box_format, only_class)
     if found.size is None:
         return None
     rows = ((reader.line_num, cells) for cells in reader if cells)
@@ -141,7 +140,7 @@ def _read(
         corners = np.stack(as_corners(values.T, found.layout), axis=1)
     # The images are numbered in the order in which they come first.
     first_rows = np.flatnonzero(np.diff(np.maximum.accumulate(image), prepend=-1))
-    columns = Columns(
+    found_parts = Parts(
         names=list(images),
         sizes=numbers[first_rows, 4:],
         image=image,
@@ -150,13 +149,12 @@ def _read(
         class_names=list(classes),
         relative=_in_fractions(values, corners, found, bounding_box_format),
     )
-    names = (found.names[number] for number in (found.image, found.label))
-    return ColumnRows(columns, lines, *names)
+    return ColumnRows(found_parts, lines, found)
 
 
 def _part(
     chunk: list[Row],
-    found: TableColumns,
+    found: Columns,
     images: dict[str, int],
     classes: dict[str, int],
 ) -> tuple[np.ndarray, ...]:
@@ -176,7 +174,9 @@ def _part(
     names = list(map(str.strip, columns[found.image]))
     if not are_plain(names):
         names = [name if is_plain(name) else image_name(name) for name in names]
-    labels = list(map(str.strip, columns[found.label]))
+    labels = [found.only_class] * len(rows)
+    if found.label is not None:
+        labels = list(map(str.strip, columns[found.label]))
     for label in dict.fromkeys(labels):
         classes.setdefault(label, len(classes))
     if "" in names or "" in labels:
@@ -198,7 +198,7 @@ def _part(
 def _in_fractions(
     values: np.ndarray,
     corners: np.ndarray,
-    found: TableColumns,
+    found: Columns,
     bounding_box_format: str | None,
 ) -> bool:
     """As `csv_units.in_fractions`; ValueError where that has to look closer."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_localize.datasets.annotation import AnnotatedObject, Corners, hull
 from keras_localize.datasets.annotation_files import finite
-from keras_localize.datasets.csv_columns import LABEL_NAMES, plain
+from keras_localize.datasets.csv_columns import LABEL_NAMES, Columns, plain
 from keras_localize.datasets.csv_table import Table, cell_at
 from keras_localize.datasets.errors import AnnotationError
 
@@ -32,9 +32,15 @@ class ViaRows:
         table: the table.
         attribute: the region's attribute that holds its class. None: the only one
             that occurs, or the first of `LABEL_NAMES` that does.
+        only_class: the class of all regions where none has an attribute, or None.
+
+    Attributes:
+        columns: the image's column, as other tables have it.
     """
 
-    def __init__(self, table: Table, attribute: str | None) -> None:
+    def __init__(
+        self, table: Table, attribute: str | None, only_class: str | None = None
+    ) -> None:
         names = table.rows[0][1]
         plain_names = [plain(name) for name in names]
         if "filename" not in plain_names:
@@ -47,9 +53,12 @@ class ViaRows:
         self.table = table
         self.rows = table.rows[1:]
         self.image = plain_names.index("filename")
-        self.image_name = names[self.image]
+        self.columns = Columns(self.image, None, (), None, "xyxy", names, header=True)
         self._shape, self._attributes = names.index(_SHAPE), names.index(_ATTRIBUTES)
-        self.attribute = attribute or self._guess_attribute()
+        found = self._found_attributes()
+        self.attribute = attribute or self._guess_attribute(found)
+        # Where a region has an attribute, one without it is an error.
+        self._only_class = only_class if not (attribute or found) else None
 
     def object(
         self, line: int, cells: list[str]
@@ -61,7 +70,7 @@ class ViaRows:
             return None, None
         attributes = f"line {line}: {_ATTRIBUTES}"
         values = self._json(cells, self._attributes, attributes)
-        label = _label(values.get(self.attribute))
+        label = self._only_class or _label(values.get(self.attribute))
         if not label:
             raise AnnotationError(
                 self.table.path,
@@ -140,13 +149,16 @@ class ViaRows:
             )
         return content
 
-    def _guess_attribute(self) -> str:
+    def _found_attributes(self) -> list[str]:
         found: dict[str, None] = {}
         for _, cells in self.rows:
             try:
                 found.update(dict.fromkeys(self._json(cells, self._attributes, "")))
             except AnnotationError:
                 continue
+        return list(found)
+
+    def _guess_attribute(self, found: list[str]) -> str:
         by_name = {plain(key): key for key in reversed(found)}
         known = [by_name[name] for name in LABEL_NAMES if name in by_name]
         if len(found) == 1 or not found:
@@ -158,7 +170,7 @@ class ViaRows:
             "no attribute for the label",
             field=_ATTRIBUTES,
             expected='its name, as in columns={"label": "species"}',
-            received=list(found),
+            received=found,
         )
 
 

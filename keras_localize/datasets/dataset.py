@@ -19,6 +19,7 @@ from keras_localize.datasets.joining import distinct_names, relabeled, united
 from keras_localize.datasets.overview import overview
 from keras_localize.datasets.record import Record
 from keras_localize.datasets.saved_json import read_saved, write_arguments
+from keras_localize.datasets.selection import selected
 from keras_localize.datasets.splitting import stratified
 from keras_localize.datasets.summary import Reasons, Summary, as_reasons, joined_reasons
 from keras_localize.types import ArrayLike
@@ -121,34 +122,26 @@ class LocalizationDataset(BatchSource):
     def __getitem__(self, index: int | np.integer | str) -> Record: ...
     @overload
     def __getitem__(
-        self, index: slice | np.ndarray | Sequence[int] | Sequence[bool]
+        self,
+        index: slice | np.ndarray | Sequence[int] | Sequence[bool] | list[str],
     ) -> "LocalizationDataset": ...
     def __getitem__(self, index: Any) -> "Record | LocalizationDataset":
         """One record, or a part of the dataset.
 
         Args:
-            index: an int or a name for a `Record`; a slice, a mask, or integers for a
-                `LocalizationDataset` of these records.
+            index: an int or a name for a `Record`; a slice, a mask, integers or names
+                for a `LocalizationDataset` of these records.
 
         Raises:
             IndexError: for a number outside the dataset.
-            ValueError: for integers of which one occurs twice.
+            ValueError: for a record that occurs twice, or another kind of index.
             UnknownNameError: a KeyError and a ValueError, for an unknown name.
         """
-        if isinstance(index, str):
-            return self._record(self._position(index))
-        if isinstance(index, (int, np.integer)):
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"record {index} of a dataset of {len(self)}")
-            return self._record(int(index))
-        if not isinstance(index, slice):
-            index = np.asarray(index)
-            index = index.astype(int) if index.size == 0 else index
-        chosen = np.arange(len(self))[index]
+        chosen = selected(index, len(self), self._position)
+        if isinstance(chosen, int):
+            return self._record(chosen)
         names = [self.names[i] for i in chosen]
         kept = set(names)
-        if len(kept) < len(names):
-            raise ValueError(f"`index` must hold each record once. Received: {index}")
         return LocalizationDataset(
             [self.images[i] for i in chosen],
             self.boxes[chosen],
@@ -163,6 +156,10 @@ class LocalizationDataset(BatchSource):
                 for reason, listed in self._handled.items()
             },
         )
+
+    def __radd__(self, other: object) -> "LocalizationDataset":
+        """For `sum`, which begins with 0."""
+        return self if isinstance(other, int) and other == 0 else NotImplemented
 
     def _arguments(self) -> dict[str, Any]:
         """The constructor's arguments for this dataset."""

@@ -26,6 +26,7 @@ MAX_SIDE = 2**31
 SEVERAL = "several objects"
 UNBOXED = "other objects without a box"
 CROWD = "crowd or ignored region left out"
+CLIPPED = "box clipped to the image"
 # Fractions: no rounding and no border explains a coordinate beyond this.
 _PIXELS = 2
 
@@ -181,7 +182,7 @@ def _in_fractions(
     if min(x0, y0) < -TOLERANCE or max(x1, y1) > 1 + TOLERANCE:
         if policy.outside == "error":
             raise wrong("box reaches over the border")
-        notes.append("box clipped to the image")
+        notes.append(CLIPPED)
     box = max(x0, 0.0), max(y0, 0.0), min(x1, 1.0), min(y1, 1.0)
     # Datasets hold float32.
     low_x, low_y, high_x, high_y = map(np.float32, box)

@@ -75,10 +75,10 @@ class ImageFolder:
             path = self._ending(plain, source, place)
             if path is not None:
                 notes.append("image found by the end of an absolute path")
-                return path
-        inside(self.path, name, source, place)
-        path = self._same(plain, source, place)
-        path = path or self._nearby(plain, source, place, notes)
+        else:
+            inside(self.path, name, source, place)
+            path = self._same(plain, source, place)
+            path = path or self._nearby(plain, source, place, notes)
         if path is None:
             raise AnnotationError(
                 source,

@@ -8,6 +8,7 @@ from keras_localize import types
 from keras_localize.datasets.annotation import AnnotatedObject, Annotation
 from keras_localize.datasets.annotation_files import (
     annotation_files,
+    base_stem,
     existing_folder,
     relative_name,
 )
@@ -62,10 +63,11 @@ def read_paired_files(
     """
     images = ImageFolder(images_dir)
     annotations_dir = existing_folder(annotations_dir, "annotations_dir")
-    stems, used = set(), set()
+    stems, used, lost = set(), set(), set()
     for file in annotation_files(annotations_dir, suffix):
         stem = relative_name(file.with_suffix(""), annotations_dir)
         stems.add(composed(stem))
+        path = None
         with collector.record(stem):
             content = parse(file)
             notes = list(content.notes)
@@ -82,12 +84,18 @@ def read_paired_files(
                     notes=notes,
                 )
             )
+        if path is None and composed(stem) not in images.by_stem:
+            lost.add(base_stem(composed(stem)))
     for stem, paths in images.by_stem.items():
         without = [path for path in paths if path not in used]
         # Where none of them is used, the file is bad, and counted already.
         is_beside = stem in stems and len(without) < len(paths)
         for path in without if is_beside or stem not in stems else ():
-            _without_file(collector, images, path, kind, is_beside)
+            if not is_beside and base_stem(stem) in lost:
+                # It may be the image of this file.
+                collector.skip(images.name(path), f"{kind} of this name has an error")
+            else:
+                _without_file(collector, images, path, kind, is_beside)
     return collector.dataset(annotations_dir)
 
 

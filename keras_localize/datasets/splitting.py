@@ -29,7 +29,9 @@ def stratified(
         raise ValueError(
             f"`fraction` must lie between 0 and 1. Received: fraction={fraction!r}"
         )
-    digests = (hashlib.sha256(f"{seed}\0{name}".encode()).digest() for name in names)
+    # Names of files that are no UTF-8 have surrogates.
+    keys = (f"{seed}\0{name}".encode("utf-8", "surrogateescape") for name in names)
+    digests = (hashlib.sha256(key).digest() for key in keys)
     hash_keys = np.fromiter(digests, "S32", len(names))
     present, counts = np.unique(labels, return_counts=True)
     chosen = np.zeros(len(names), bool)

@@ -14,7 +14,7 @@ from keras_localize.arrays import digest_array
 from keras_localize.boxes.square import fit
 from keras_localize.datasets.validation import check_shape
 from keras_localize.files import naming
-from keras_localize.images import fast_jpeg, inspect, letterbox
+from keras_localize.images import ImageError, fast_jpeg, inspect, letterbox
 from keras_localize.types import ArrayLike, Region
 
 
@@ -200,5 +200,9 @@ def _update(digest: Any, image: Any) -> None:
     elif isinstance(image, np.ndarray):
         digest_array(digest, image)
     else:
-        stat = os.stat(image)
-        digest.update(f"{image}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        try:
+            stat = os.stat(image)
+        except OSError as error:
+            raise ImageError(image, "missing image", str(error)) from error
+        text = f"{image}\0{stat.st_size} {stat.st_mtime_ns}\n"
+        digest.update(text.encode("utf-8", "surrogateescape"))

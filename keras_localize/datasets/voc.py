@@ -8,7 +8,13 @@ from xml.parsers import expat
 
 from keras_localize import types
 from keras_localize.checks import check_positive_int
-from keras_localize.datasets.annotation import AnnotatedObject, Corners
+from keras_localize.datasets.annotation import (
+    ROTATED,
+    AnnotatedObject,
+    Corners,
+    rotation,
+    turned,
+)
 from keras_localize.datasets.annotation_files import (
     RECORD_LIMIT,
     finite,
@@ -116,12 +122,14 @@ def read_voc(
 
 def _read_file(file: Path, one_based: bool, max_bytes: int) -> FileContent:
     root = parse_xml(file, max_bytes)
+    notes: list[str] = []
     return FileContent(
         image_name=(root.findtext("filename") or "").strip(),
         image_field="filename",
-        objects=read_objects(root, file, one_based),
+        objects=read_objects(root, file, one_based, notes),
         size=stated_size(root, file),
         size_field="size",
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -163,8 +171,17 @@ def parse_xml(path: Path, max_bytes: int = RECORD_LIMIT) -> Element:
     return root
 
 
-def read_objects(root: Element, path: Path, one_based: bool) -> list[AnnotatedObject]:
-    """Every `<object>`, its corners half-open and in pixels."""
+def read_objects(
+    root: Element, path: Path, one_based: bool, notes: list[str] | None = None
+) -> list[AnnotatedObject]:
+    """Every `<object>`, its corners half-open and in pixels.
+
+    Args:
+        root: the root element.
+        path: the file, for errors.
+        one_based: whether pixels count from 1, and the last one is included.
+        notes: takes up what is special about the objects.
+    """
     objects = []
     for number, element in enumerate(root.iter("object"), start=1):
         place = f"object {number}"
@@ -176,6 +193,11 @@ def read_objects(root: Element, path: Path, one_based: bool) -> list[AnnotatedOb
         corners = None
         if bounds is not None:
             corners = _corners(bounds, path, place, one_based)
+            degrees = _rotation(element)
+            if degrees:
+                corners = turned(corners, degrees)
+                if notes is not None:
+                    notes.append(ROTATED)
         elif _has_shape(element):
             raise AnnotationError(path, "a shape and no box", field=place)
         objects.append(AnnotatedObject(name, corners, field=place))
@@ -220,6 +242,14 @@ def number_in(element: Element, tag: str, path: Path, place: str) -> float:
 
 def _local(tag: str) -> str:
     return tag.rpartition(":")[2]
+
+
+def _rotation(element: Element) -> float:
+    """The degrees of CVAT's attribute `rotation`."""
+    for attribute in element.iter("attribute"):
+        if (attribute.findtext("name") or "").strip() == "rotation":
+            return rotation((attribute.findtext("value") or "").strip())
+    return 0.0
 
 
 def _has_shape(element: Element) -> bool:

@@ -10,6 +10,7 @@ from keras_localize.datasets.annotation import AnnotatedObject, Annotation
 from keras_localize.datasets.annotation_files import (
     RECORD_LIMIT,
     annotation_files,
+    base_stem,
     existing_folder,
     read_text,
     relative_name,
@@ -31,7 +32,13 @@ from keras_localize.datasets.policy import (
     Policy,
     WithoutBox,
 )
-from keras_localize.datasets.yolo_lines import Task, are_poses, corners, read_line
+from keras_localize.datasets.yolo_lines import (
+    Task,
+    are_poses,
+    corners,
+    end_in_tracks,
+    read_line,
+)
 from keras_localize.images.listing import is_image
 
 # Text files that tools put beside the label files, in lower case.
@@ -72,7 +79,8 @@ def read_yolo(
 
     - with a confidence after the box, the id of a track, or both;
     - of a segmentation, `class x1 y1 x2 y2 x3 y3 ...`: the box around the polygon;
-    - of a pose, keypoints of two or three numbers after the box.
+    - of a pose, keypoints of two or three numbers after the box;
+    - predicted polygons or keypoints, followed by a confidence or the id of a track.
 
     Args:
         images_dir: folder of the images; folders below are read too.
@@ -82,9 +90,9 @@ def read_yolo(
             or the path of a text file with one name per line or of a `data.yaml`.
         task: what the lines are: `"detect"`, `"segment"` or `"pose"`, in the words of
             Ultralytics. `"auto"`: each line by its count of numbers. A keypoint of
-            three numbers ends in 0, 1 or 2; keypoints of two numbers cannot always be
-            distinguished from polygons: that is then an error that asks for `task`. A
-            `data.yaml` with a `kpt_shape` says `"pose"`.
+            three numbers ends in 0, 1 or 2; keypoints of two numbers, or with a
+            confidence, cannot always be distinguished from polygons: that is then an
+            error that asks for `task`. A `data.yaml` with a `kpt_shape` says `"pose"`.
         without_box, multiple, on_error, outside, pixels, verify: as in `read_voc`. An
             image with an empty text file, or with none, has no object.
         max_bytes: a larger text file is refused. By default 16 MiB.
@@ -112,6 +120,13 @@ def read_yolo(
     labels_dir = existing_folder(labels_dir, "labels_dir")
     if task == "auto" and _says_pose(class_names):
         task = "pose"
+    if class_names is None:
+        raise AnnotationError(
+            "`class_names`",
+            "no class names",
+            expected="a list, a dict, or the path of a file: the lines hold only ids",
+            received=None,
+        )
     collector = Collector(policy, class_names)
     files = {
         composed(relative_name(path.with_suffix(""), labels_dir)): path
@@ -125,10 +140,22 @@ def read_yolo(
     }
     if task == "auto":
         task = _task_of(lines, labels_dir)
+    if task in ("auto", "segment"):
+        _leave_tracks_out(lines)
+    without_image = {
+        stem: file
+        for stem, file in files.items()
+        if stem not in lines and not _is_other_file(file, class_names, max_bytes)
+    }
+    lost = set(map(base_stem, without_image))
     for image_stem, paths in images.by_stem.items():
         stem = used[image_stem]
         for path in paths:
             name = images.name(path)
+            if stem is None and base_stem(image_stem) in lost:
+                # It may be the image of this file.
+                collector.skip(name, "a text file of this name belongs to no image")
+                continue
             with collector.record(name):
                 if stem is None:
                     collector.keep(Annotation(name, path, str(path), []))
@@ -137,12 +164,11 @@ def read_yolo(
                     collector.keep(
                         Annotation(name, path, str(files[stem]), objects, notes=notes)
                     )
-    for stem, file in files.items():
-        if stem not in lines and not _is_other_file(file, class_names, max_bytes):
-            with collector.record(stem):
-                raise AnnotationError(
-                    file, "missing image", expected=f"{stem}.* in {images.path}"
-                )
+    for stem, file in without_image.items():
+        with collector.record(stem):
+            raise AnnotationError(
+                file, "missing image", expected=f"{stem}.* in {images.path}"
+            )
     return collector.dataset(labels_dir)
 
 
@@ -195,6 +221,17 @@ def _task_of(lines: dict[str, list[_Line] | AnnotationError], labels_dir: Path) 
             ),
         )
     return "pose" if poses else "auto"
+
+
+def _leave_tracks_out(lines: dict[str, list[_Line] | AnnotationError]) -> None:
+    """Cuts confidences and ids of tracks off polygons, where all have them."""
+    good = [each for each in lines.values() if not isinstance(each, AnnotationError)]
+    if end_in_tracks(values for each in good for *_, values in each):
+        for each in good:
+            each[:] = [
+                (place, name, values[:-2] if len(values) >= 8 else values)
+                for place, name, values in each
+            ]
 
 
 def _objects(

@@ -52,9 +52,9 @@ def corners(
     Args:
         values: the numbers after the class.
         task: `"detect"`: a box, and perhaps a confidence, the id of a track, or both;
-            `"segment"`: a polygon, and perhaps a confidence; `"pose"`: a box and
-            keypoints of two or three numbers; `"auto"`: a box or a polygon, by the
-            count of the numbers.
+            `"segment"`: a polygon, and perhaps a confidence or the id of a track;
+            `"pose"`: a box and anything behind it; `"auto"`: a box or a polygon, by
+            the count of the numbers.
         path: the file, for the error.
         place: the line, for the error.
     """
@@ -69,12 +69,11 @@ def corners(
     if task == "detect" and _has_track(values):
         return _box(values), "confidence and id of a track left out"
     if task == "pose":
-        if count > 5 and ((count - 4) % 2 == 0 or (count - 4) % 3 == 0):
-            return _box(values), "box of a pose, keypoints left out"
-    elif task != "detect" and count >= 6:
+        return _box(values), "box of a pose, keypoints left out"
+    if task != "detect" and count >= 6:
         if count % 2 == 0:
             return hull(_pairs(values)), "box around a polygon"
-        if 0 <= values[-1] <= 1:
+        if 0 <= values[-1] <= 1 or _is_track(values[-1]):
             return hull(_pairs(values[:-1])), "box around a polygon"
     raise malformed(values, path, place)
 
@@ -86,9 +85,10 @@ def are_poses(lines: Iterable[Sequence[float]]) -> bool | None:
 
     One line alone does not say: a polygon that was cut at the border has zeros and
     ones where a pose has flags, and a pose without flags has as many numbers as some
-    polygon. But poses all have the same number of keypoints, which lie in their boxes;
-    polygons differ in length, and read as poses most of them reach out of their boxes
-    or of the image.
+    polygon. Predicted keypoints have a confidence in place of the flag, and a
+    confidence and the id of a track may follow the last one. But poses all have the
+    same number of keypoints, which lie in their boxes; polygons differ in length, and
+    read as poses most of them reach out of their boxes or of the image.
 
     Args:
         lines: the numbers after the class, of all lines.
@@ -104,9 +104,28 @@ def are_poses(lines: Iterable[Sequence[float]]) -> bool | None:
     flagged = sum(map(_has_flags, longer))
     if flagged == len(longer):
         return True
-    even = len(longer[0]) % 2 == 0
-    inside = sum(map(_keypoints_lie_inside, longer)) if even else 0
+    inside = max(
+        sum(_keypoints_lie_inside(values, size, end) for values in longer)
+        for size in (2, 3)
+        for end in (0, 1, 2)
+    )
     return None if max(flagged, inside) > len(longer) / 2 else False
+
+
+def end_in_tracks(lines: Iterable[Sequence[float]]) -> bool:
+    """Whether a confidence and the id of a track end all polygons.
+
+    These are as many numbers as a point. All polygons end so, and not all with an id
+    of 1, which is the lower border.
+    """
+    longer = [values for values in lines if len(values) >= 6]
+    return all(
+        len(values) >= 8
+        and len(values) % 2 == 0
+        and 0 <= values[-2] <= 1
+        and _is_track(values[-1])
+        for values in longer
+    ) and any(values[-1] > 1 for values in longer)
 
 
 def _box(values: Sequence[float]) -> Corners:
@@ -144,15 +163,30 @@ def _has_flags(values: Sequence[float]) -> bool:
     )
 
 
-def _keypoints_lie_inside(values: Sequence[float]) -> bool:
-    box = _box(values)
+def _keypoints_lie_inside(values: Sequence[float], size: int, end: int) -> bool:
+    """Whether the numbers may be a box with keypoints that lie in it.
+
+    Args:
+        values: the numbers.
+        size: of a keypoint: 2, or 3 with a confidence.
+        end: 1 for a confidence or the id of a track behind the keypoints, 2 for both.
+    """
+    box, points = _box(values), values[4 : len(values) - end]
+    # A single keypoint with an end would be seen in too many polygons.
+    if not points or len(points) % size or (end and len(points) == size):
+        return False
+    *confidences, last = values[len(values) - end :] or (0,)
+    if size == 3:
+        confidences += points[2::3]
     x0, y0, x1, y1 = box
     return (
         _is_in_image(box)
+        and (0 <= last <= 1 or _is_track(last))
+        and all(0 <= each <= 1 or each == 2 for each in confidences)
         and all(
             (x, y) == (0, 0)  # a keypoint that is not labelled
             or (x0 - _SLACK <= x <= x1 + _SLACK and y0 - _SLACK <= y <= y1 + _SLACK)
-            for x, y in _pairs(values[4:])
+            for x, y in zip(points[::size], points[1::size])
         )
     )
 

@@ -332,7 +332,8 @@ def _side(backbone: Any, image_size: int | None) -> int:
         return _required(image_size)
     if image_size is not None and image_size != height:
         raise ValueError(
-            f"`image_size` must be the backbone's own, {height}, or None. Received: "
+            f"`image_size` must be the backbone's own, {height}, or None; for another "
+            "size build the backbone with another `input_shape`. Received: "
             f"image_size={image_size}"
         )
     return height

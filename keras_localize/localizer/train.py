@@ -80,7 +80,7 @@ def train_localizer(
 
     Args:
         localizer: what is trained, in place. Afterwards it is compiled with the
-            default configuration, and the same layers are trainable as before.
+            default configuration; the same layers are trainable as before.
         train: training images. Classes are matched by name. Where the localizer
             predicts the presence and every image holds an object,
             `datasets.with_hard_negatives` adds images that hold none.
@@ -91,24 +91,25 @@ def train_localizer(
             None: as many as give about 3,000 steps, between 3 and 60. Images that hold
             no object are not counted.
         views: random views of each image whose features are cached. None: as many as
-            give about 6,000 of the images that hold an object, between 1 and 16.
+            give about 6,000 of the images that hold an object, between 1 and 16; twice
+            as many with `augment`.
         fine_tune_epochs: epochs of fine-tuning; 0: none.
         batch_size: images per batch. The heads are trained on twice as many features.
             Fine-tuning for 800 steps or more of a backbone with at most 1 M parameters
-            has half as many images, but not fewer than 16 for it.
+            uses half of it, but not less than 16.
         cache: a folder that makes the call resumable: features, and after every epoch
-            the state of the training, are kept in it. The same call goes on where an
-            interrupted one was, and ends with the same weights. (Until then a
+            the training state, are kept in it. The same call continues where an
+            interrupted one stopped, and ends with the same weights. (Until then a
             localizer whose fine-tuning was interrupted has the weights before it.) A
-            folder is of one call: for another, or for a localizer that has been
+            folder is for one call: for another, or for a localizer that was
             fine-tuned since, use a new one. With `validation`, a
             call with other `fine_tune_epochs` takes features and heads from it.
             (Without, images are held out for fine-tuning alone.) None: all of it is
             in memory, or features larger than 4 GB in a temporary folder.
-        seed: of order and views. None: taken from `keras.utils.set_random_seed`.
+        seed: for order and views. None: from `keras.utils.set_random_seed`.
         augment: what makes the random views, as `augment` of
             `LocalizationDataset.to_tf_data`. With it no horizontal flips are added to
-            the views: those that it makes itself are all. `RandomSquareView`, alone or
+            the views: it must flip them itself. `RandomSquareView`, alone or
             first in a `keras.layers.Pipeline`, gets larger squares than it returns.
             None: `RandomSquareView(image_size, box_crop=0.5)`, and the horizontal
             flip of every view.

@@ -29,9 +29,7 @@ def make_frame(
     try:
         import pandas
     except ImportError as error:
-        raise ImportError(
-            "`to_frame` needs pandas: pip install keras-localize[frame]"
-        ) from error
+        raise ImportError("`to_frame` needs pandas: pip install pandas") from error
     rows = [_row(one) for one in per_image]
     if dataset is not None:
         sizes, boxes = dataset.image_sizes, true_boxes(dataset)

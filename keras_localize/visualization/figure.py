@@ -28,9 +28,7 @@ def grid(
     try:
         importlib.import_module("matplotlib.figure")
     except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib: pip install keras-localize[plot]"
-        ) from error
+        raise ImportError("Plots need matplotlib: pip install matplotlib") from error
     from keras_localize.visualization.notebook_figure import NotebookFigure
 
     columns = min(columns, count)

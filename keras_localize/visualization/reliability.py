@@ -97,9 +97,7 @@ def _axis() -> "tuple[Figure, Axes]":
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib: pip install keras-localize[plot]"
-        ) from error
+        raise ImportError("Plots need matplotlib: pip install matplotlib") from error
     figure = Figure(figsize=(5, 4), layout="constrained")
     axis = figure.subplots()
     axis.grid(alpha=0.3)

@@ -111,7 +111,7 @@ def test_files_that_hold_no_names(tmp_path):
 def test_without_pyyaml_the_error_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "data.yaml").write_text("names: [cat]")
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(AnnotationError, match=r"data\.yaml.*keras-localize\[yaml\]"):
+    with pytest.raises(AnnotationError, match=r"data\.yaml.*pip install pyyaml"):
         read_class_names(tmp_path / "data.yaml")
 
 

@@ -590,6 +590,88 @@ def test_several_rows_of_one_image(tables):
     assert np.allclose(box_of(first, "a.png"), FRACTIONS[1], atol=1e-7)
 
 
+@pytest.mark.parametrize("size", [True, False])
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_table_of_one_class_needs_no_column_for_it(tables, size, verify):
+    start = "image,width,height,xmin" if size else "image,xmin"
+    form = f"{{image}},{WIDTH},{HEIGHT},{{box}}" if size else "{image},{box}"
+    text = f"{start},ymin,xmax,ymax\n" + rows_of(PIXELS, form)
+    dataset = tables.read(text, class_names=["car"], verify=verify)
+    assert np.allclose(dataset.boxes, FRACTIONS, atol=1e-6)
+    assert [record.class_name for record in dataset] == ["car", "car"]
+    for class_names in (None, ["car", "van"]):
+        error = tables.refuse(text, class_names=class_names)
+        assert "no column for the label" in str(error)
+        assert "`class_names` with the one class" in str(error)
+    # By numbers, and a row without a box.
+    columns = {"image": 0, "box": (-4, -3, -2, -1)}
+    text = rows_of(PIXELS, form)
+    dataset = tables.read(text, class_names=["car"], columns=columns)
+    assert np.allclose(dataset.boxes, FRACTIONS, atol=1e-6)
+    dataset = tables.read(
+        text.replace("0,0,8,20", ",,,"),
+        class_names=["car"],
+        columns=columns,
+        without_box="negative",
+    )
+    assert dataset.presence.tolist() == [1, 0]
+
+
+def test_via_regions_of_one_class_need_no_attribute(tables):
+    shape = '"{""name"":""rect"",""x"":20,""y"":10,""width"":40,""height"":30}"'
+    text = (
+        "filename,file_size,file_attributes,region_count,region_id,"
+        f'region_shape_attributes,region_attributes\na.png,1,"{{}}",1,0,{shape},"{{}}"\n'
+    )
+    dataset = tables.read(text, class_names=["car"])
+    assert np.allclose(dataset.boxes, FRACTIONS[:1], atol=1e-6)
+    assert dataset[0].class_name == "car"
+    assert "missing label" in str(tables.refuse(text))
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("sides", ["bw,bh", "bbox_width,bbox_height", "x2,y2"])
+def test_sides_of_the_image_are_not_those_of_the_box(tables, sides, verify):
+    rows = (
+        f"a.png,{WIDTH},{HEIGHT},20,10,40,30,cat\nb.png,{WIDTH},{HEIGHT},0,0,8,20,cat"
+    )
+    text = f"image,width,height,x,y,{sides},class\n{rows}"
+    error = tables.refuse(text, verify=verify)
+    assert "width and height of the box, or of the image?" in str(error)
+    box = ("x", "y", *sides.split(","))
+    dataset = tables.read(
+        text,
+        columns={"box": box},
+        bounding_box_format="xyxy" if sides == "x2,y2" else "xywh",
+        verify=verify,
+    )
+    right = 0.5 if sides == "x2,y2" else 0.75
+    bottom = 0.75 if sides == "x2,y2" else 1
+    assert np.allclose(dataset.boxes[0], [0.25, 0.25, right, bottom], atol=1e-6)
+    # Boxes that do reach to the border are no error if the columns are named.
+    text = "image,class,x,y,width,height\na.png,cat,40,10,45,40\n"
+    assert "or of the image?" in str(tables.refuse(text, verify=verify))
+    columns = {"box": ("x", "y", "width", "height")}
+    dataset = tables.read(text, columns=columns, verify=verify)
+    assert np.allclose(dataset.boxes, [[0.5, 0.25, 1, 1]])
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_width_and_height_that_are_not_the_images(tables, verify):
+    """They may be the box's own, beside its corners."""
+    rows = "a.png,20,10,60,40,40,30,cat\nb.png,0,0,8,20,8,20,bird"
+    text = f"image,xmin,ymin,xmax,ymax,width,height,class\n{rows}"
+    error = tables.refuse(text, verify=verify)
+    reason = "size differs" if verify else "width and height of the box, or"
+    assert error.reason.startswith(reason) and "image_size" in str(error)
+    check(tables.read(text, columns={"image_size": None}, verify=verify))
+
+
+def test_another_separator_is_told(tables):
+    error = tables.refuse("a.png 20 10 60 40 cat\n", columns=NUMBERED)
+    assert "separated by commas, semicolons or tabs" in str(error)
+
+
 def test_images_without_an_object(tables):
     """A row with neither class nor box, as RetinaNet's tables have them."""
     rows = rows_of(PIXELS, "{image},{box},{label}") + "c.png,,,,,\n"

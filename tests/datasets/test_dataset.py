@@ -601,5 +601,46 @@ def test_shards_are_disjoint_and_are_everything():
 
 
 def test_a_record_twice_is_an_error_about_the_index():
-    with pytest.raises(ValueError, match=r"`index`.*once.*\[0 0 1\]"):
+    with pytest.raises(ValueError, match=r"`index`.*once.*\[0, 0, 1\]"):
         tiny()[[0, 0, 1]]
+
+
+def test_names_numbers_and_sums_as_numpy_and_python_have_them(rng):
+    data = tiny()
+    names = list(data.names)
+    for index in (names[:2], np.array(names[:2]), tuple(names[:2])):
+        assert data[index].names == names[:2]
+    for index in (np.array(1), keras.ops.argmax(keras.ops.array([0.0, 2.0]))):
+        assert data[index].name == names[1]
+    assert len(data[[]]) == 0
+    for index in (1.5, None, [0.5], [[0], [1]], np.array(True), {"a": 1}):
+        with pytest.raises(ValueError, match="`index` must be an int, a name"):
+            data[index]
+    with pytest.raises(KeyError):
+        data[["no such name"]]
+    assert sum([data, data]).names == (data + data).names
+    with pytest.raises(TypeError):
+        1 + data
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_names_of_files_that_are_no_utf8(tmp_path):
+    names = [os.fsdecode(b"caf\xe9%d.png" % number) for number in range(4)]
+    paths = [str(tmp_path / name) for name in names]
+    for path in paths:
+        Image.new("RGB", (20, 10)).save(path)
+    data = LocalizationDataset(paths, [[0, 0, 1, 1]] * 4, [0] * 4, ["x"], names=names)
+    train, validation = data.split(0.5)
+    assert sorted(train.names + validation.names) == names
+    for _ in range(2):
+        batches = data.to_pydataset(8, cache=tmp_path / "cache")
+        assert batches[0][0].shape == (4, 8, 8, 3)
+
+
+def test_a_missing_image_in_a_cached_dataset(tmp_path):
+    gone = tmp_path / "gone.png"
+    Image.new("RGB", (20, 10)).save(gone)
+    data = LocalizationDataset([str(gone)], [[0, 0, 1, 1]], [0], ["x"])
+    gone.unlink()
+    with pytest.raises(ImageError, match=r"gone\.png: missing image"):
+        data.to_pydataset(8, cache=tmp_path / "cache")

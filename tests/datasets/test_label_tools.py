@@ -14,6 +14,7 @@ from label_folder import HEIGHT, PLAIN, WIDTH
 from PIL import Image
 
 from keras_localize.datasets import read_coco, read_labelme, read_voc, read_yolo
+from keras_localize.datasets.annotation import turned as turned_box
 
 CAT, BIRD = (20, 10, 60, 40), (0, 0, 8, 20)
 
@@ -98,13 +99,14 @@ def coco(names, categories, **extra):
 
 
 def test_labelimg_voc(export):
+    """LabelImg writes the same whole numbers as for YOLO, the right side excluded."""
     path = "<path>C:\\Users\\me\\set\\a.jpg</path>"
     files = {
-        "set/a.xml": voc("cat", CAT, extra=path),
-        "set/b.xml": voc("bird", BIRD, name="b.jpg", extra=path),
+        "set/a.xml": voc("cat", CAT, extra=path, one_based=False),
+        "set/b.xml": voc("bird", BIRD, name="b.jpg", extra=path, one_based=False),
     }
     root = export("set", "a.jpg", "b.jpg", **files)
-    check(read_voc(root / "set", root / "set"))
+    check(read_voc(root / "set", root / "set", one_based=False))
 
 
 def test_labelimg_yolo(export):
@@ -173,6 +175,40 @@ def test_cvat_voc(export):
     }
     root = export("JPEGImages", "a.jpg", "b.jpg", **files)
     check(read_voc(root / "JPEGImages", root / "Annotations", one_based=False))
+
+
+def test_rotated_rectangles(tmp_path, export):
+    """CVAT writes the box before it was turned, and the degrees."""
+    # 20 x 40 and 20 x 8 about the centres of the boxes, turned by 90 degrees.
+    turned = [(30, 5, 50, 45), (-6, 6, 14, 14)]
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "bird"}]
+    content = coco(("a.jpg", "b.jpg"), categories)
+    files = {}
+    for entry, (x0, y0, x1, y1) in zip(content["annotations"], turned):
+        # (30, 5, 50, 45) turned is (20, 15, 60, 35).
+        entry["bbox"] = [x0, y0, x1 - x0, y1 - y0]
+        entry["attributes"] = {"occluded": False, "rotation": 270.0}
+    attributes = "<attribute><name>rotation</name><value>90.0</value></attribute>"
+    for name, label, box in zip("ab", ("cat", "bird"), turned):
+        text = voc(label, box, name=f"{name}.jpg", one_based=False)
+        files[f"Annotations/{name}.xml"] = text.replace(
+            "</object>", f"<attributes>{attributes}</attributes></object>"
+        )
+    assert export("images", "a.jpg", "b.jpg", **files, **{"boxes.json": content})
+    root = tmp_path
+    expected = [(20, 15, 60, 35), (0, 0, 8, 20)]
+    for dataset in (
+        read_coco(root / "images", root / "boxes.json"),
+        read_coco(root / "images", root / "boxes.json", verify=False),
+        read_voc(root / "images", root / "Annotations", one_based=False),
+    ):
+        boxes = dataset.boxes * (WIDTH, HEIGHT, WIDTH, HEIGHT)
+        assert np.allclose(boxes, expected, atol=1e-4)
+        names = ("a.jpg", "b.jpg")
+        assert dataset.summary().handled == {"box around a rotated rectangle": names}
+    assert np.allclose(
+        turned_box((0, 0, 2, 2), 45), np.array([-1, -1, 1, 1]) * 2**0.5 + 1
+    )
 
 
 def test_cvat_coco(export):
@@ -280,12 +316,14 @@ def test_roboflow_darknet(export):
 
 
 def test_makesense_voc(export):
+    """makesense.ai counts from 0."""
+    path = "<path>/my-project-name/a.jpg</path>"
     files = {
-        "labels/a.xml": voc("cat", CAT, extra="<path>/my-project-name/a.jpg</path>"),
-        "labels/b.xml": voc("bird", BIRD, name="b.jpg"),
+        "labels/a.xml": voc("cat", CAT, extra=path, one_based=False),
+        "labels/b.xml": voc("bird", BIRD, name="b.jpg", one_based=False),
     }
     root = export("images", "a.jpg", "b.jpg", **files)
-    check(read_voc(root / "images", root / "labels"))
+    check(read_voc(root / "images", root / "labels", one_based=False))
 
 
 def test_makesense_yolo(export):

@@ -179,9 +179,14 @@ def test_exif_turns_image_and_box(folder, form):
 
 @pytest.mark.parametrize("form", ["voc", "coco", "csv", "labelme"])
 @pytest.mark.parametrize(
-    "name", ["../a.png", "/etc/passwd", "x/../../a.png", "C:\\z.png", "..\\a.png", "."]
+    ("name", "reason"),
+    [
+        *((n, "leaves its folder") for n in ("../a.png", "x/../../a.png", "..\\a.png")),
+        *((n, "missing image") for n in ("/etc/passwd", "C:\\z.png")),
+        (".", "leaves its folder"),
+    ],
 )
-def test_no_name_leaves_its_folder(folder, form, name):
+def test_no_name_leaves_its_folder(folder, form, name, reason):
     folder.records = {"zz.png": ()}
     folder.records = {name: [("cat", 0, 0, 8, 8)]}
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder.path / "a.png")
@@ -192,11 +197,48 @@ def test_no_name_leaves_its_folder(folder, form, name):
         (where / "zz.xml").write_text(xml)
         content = json.dumps({"imagePath": name, "shapes": []})
         (where / "zz.json").write_text(content)
-        with pytest.raises(AnnotationError, match="leaves its folder"):
+        with pytest.raises(AnnotationError, match=reason):
             folder.read_again(form)
         return
-    with pytest.raises(AnnotationError, match="leaves its folder"):
+    with pytest.raises(AnnotationError, match=reason):
         folder.read(form)
+
+
+def test_an_image_whose_file_is_bad_is_no_image_without_an_object(tmp_path):
+    """Also where the file's name is not quite the image's, and says not which it is."""
+    images, files = tmp_path / "images", tmp_path / "files" / "train"
+    images.mkdir(), files.mkdir(parents=True)
+    for name in "abc":
+        Image.new("RGB", (WIDTH, HEIGHT)).save(images / f"{name}.png")
+    options = {"without_box": "negative", "on_error": "skip"}
+
+    def check(dataset, reason, missing):
+        assert [(r.name, r.presence) for r in dataset] == [("a.png", 1), ("c.png", 0)]
+        assert dataset.summary().skipped == {missing: ("train/b",), reason: ("b.png",)}
+
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    for name, label in (("a", "cat"), ("b", "")):
+        (files / f"{name}.xml").write_text(
+            f"<annotation><filename>{name}.png</filename><object><name>{label}</name>"
+            f"{box}</object></annotation>"
+        )
+        points = {"label": label, "points": [[0, 0], [9, 9]], "shape_type": "rectangle"}
+        content = json.dumps({"imagePath": f"{name}.png", "shapes": [points]})
+        (files / f"{name}.json").write_text(content)
+        where = files if label == "" else images
+        (where / f"{name}.txt").write_text("0 .5 .5 .5 .5")
+    dataset = read_voc(images, files.parent, **options)
+    check(dataset, "an XML file of this name has an error", "missing name")
+    dataset = read_labelme(images, files.parent, **options)
+    check(dataset, "a JSON file of this name has an error", "missing label")
+    (images / "a.txt").rename(files.parent / "a.txt")
+    dataset = read_yolo(images, files.parent, ["cat"], **options)
+    reason = "a text file of this name belongs to no image"
+    assert [r.name for r in dataset] == ["a.png", "c.png"]
+    assert dataset.summary().skipped[reason] == ("b.png",)
+    (files / "b.txt").rename(files.parent / "b.png.txt")
+    dataset = read_yolo(images, files.parent, ["cat"], **options)
+    assert dataset.summary().skipped[reason] == ("b.png",)
 
 
 @pytest.mark.parametrize("form", ["voc", "coco", "labelme"])

@@ -117,6 +117,44 @@ def test_polygons_are_told_from_poses_by_all_lines(lines):
     assert np.allclose(dataset.boxes[1], [0.2, 0.2, 0.4, 0.4], atol=1e-7)
 
 
+@pytest.mark.parametrize("end", [[], [0.91], [3], [0.91, 3]])
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("count", [4, 5, 17])
+def test_predicted_poses_are_no_polygons(lines, rng, end, size, count):
+    """Ultralytics writes confidences where labels have flags."""
+    points = [*rng.uniform(0.4, 0.6, (2, count)), rng.uniform(0.5, 1, count)][:size]
+    values = [0, 0.5, 0.5, 0.2, 0.2, *np.stack(points, axis=1).ravel(), *end]
+    line = " ".join(f"{value:g}" for value in values)
+    with pytest.raises(AnnotationError, match=r'`task="pose"`'):
+        lines.read(line)
+    dataset = lines.read(line, task="pose")
+    assert np.allclose(dataset.boxes, [[0.4, 0.4, 0.6, 0.6]], atol=1e-7)
+
+
+@pytest.mark.parametrize("task", ["auto", "segment"])
+def test_tracks_of_polygons(lines, task):
+    square = "1 .2 .2 .4 .2 .4 .4 .2 .4"
+    box = [0.2, 0.2, 0.4, 0.4]
+    for tracks in (("", " .9 1", " .8 2"), (" 7", " 1", " 12"), (" .9", " 1", " 0")):
+        texts = [square + track for track in tracks if track]
+        dataset = lines.read(*texts, task=task)
+        assert np.allclose(dataset.boxes[: len(texts)], [box] * len(texts), atol=1e-7)
+    # A point at the lower border is no track.
+    for number in range(3):
+        (lines.path / f"{number}.txt").unlink()
+    dataset = lines.read(f"{square} .9 1", f"{square} .8 1", task=task)
+    assert np.allclose(dataset.boxes[0], [0.2, 0.2, 0.9, 1.0], atol=1e-7)
+
+
+def test_classes_that_are_none(lines, tmp_path):
+    lines.read("0 .5 .5 .4 .4")
+    names = tmp_path / "item.pbtxt"
+    names.write_text('item {\n  id: 1\n  name: "x"\n}\n')
+    for class_names in (None, 1, names):
+        with pytest.raises(AnnotationError, match=r"class[_ ]names"):
+            lines.read("0 .5 .5 .4 .4", class_names=class_names)
+
+
 def test_a_box_with_a_confidence_and_a_track_is_no_triangle(lines):
     """Both have six numbers; Ultralytics writes the first with `track`."""
     tracks = ["0 .5 .5 .4 .4 .93 1", "1 .5 .5 .4 .4 .87 2"]
@@ -145,10 +183,9 @@ def test_a_box_with_a_confidence_and_a_track_is_no_triangle(lines):
         ("0 .5 .5 .4 .4 7.5", "auto", "malformed line"),
         ("0 .5 .5 .4 .4 7", "segment", "malformed line"),
         ("0 .5 .5 .4 .4 .9 7.5", "detect", "malformed line"),
-        ("0 .5 .5 .4 .4 .4 .4 .6 .6 .7 .7 7", "auto", "malformed line"),
+        ("0 .5 .5 .4 .4 .4 .4 .6 .6 .7 .7 7.5", "auto", "malformed line"),
         (POLYGON, "detect", "malformed line"),
         ("0 .5 .5 .4 .4 .9", "segment", "malformed line"),
-        ("0 .5 .5 .4 .4 .1 .1 .9 .9 .3", "pose", "malformed line"),
     ],
 )
 def test_lines_that_are_wrong(lines, line, task, reason):
