@@ -116,6 +116,8 @@ def _export(args: argparse.Namespace) -> None:
     options = _chosen(args, "format", "image", "precision", "refine", "batched")
     if _dataset_flags(args):
         options["representative_dataset"] = _read(args)
+    elif hasattr(args, "without_box"):
+        raise ValueError("--without-box needs a dataset. Received: none")
     kl.export_localizer(_load(args.localizer), args.path, **options)
     _say_written(args.path)
 
@@ -192,7 +194,11 @@ def _dataset_flags(args: argparse.Namespace) -> list[str]:
 
 def _read(args: argparse.Namespace) -> kl.LocalizationDataset:
     (flag,) = _dataset_flags(args)
-    options = {} if flag == "--dataset" else _chosen(args, "without_box")
+    options = _chosen(args, "without_box")
+    if options and flag == "--dataset":
+        raise ValueError(
+            "--without-box is for files of a label tool. Received: --dataset"
+        )
     return _READERS[flag][0](*getattr(args, flag[2:]), **options)
 
 

@@ -3,7 +3,7 @@
 import math
 import numbers
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 import keras
@@ -113,3 +113,14 @@ def check_choice(value: Any, choices: Sequence[str], argument: str) -> None:
         raise ValueError(
             f"`{argument}` must be one of {quoted}. Received: {argument}={value!r}"
         )
+
+
+def check_answers(localizations: Iterable[Any]) -> None:
+    """Raises a ValueError unless each is an answer of `localize`, or None."""
+    for each in localizations:
+        if each is not None and not hasattr(each, "box"):
+            raise ValueError(
+                "`localizations` must hold answers of `localize`, or None. "
+                "(`iter_localize` gives pairs of a source and an answer.) "
+                f"Received: {type(each).__name__}"
+            )

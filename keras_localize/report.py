@@ -10,7 +10,11 @@ import numpy as np
 from keras_localize import figures
 from keras_localize.arrays import to_numpy
 from keras_localize.boxes import area, convert, iou
-from keras_localize.checks import check_non_negative_int, check_positive_int
+from keras_localize.checks import (
+    check_answers,
+    check_non_negative_int,
+    check_positive_int,
+)
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.datasets.real_sizes import with_real_sizes
@@ -228,6 +232,7 @@ def report_localizations(
         raise ValueError("`dataset` must hold images. Received: an empty dataset")
     check_non_negative_int(worst, "worst")
     localizations = list(localizations)
+    check_answers(localizations)
     if len(localizations) != len(dataset):
         raise ValueError(
             f"`localizations` must be one answer for each of {len(dataset)} images. "
@@ -371,11 +376,20 @@ def _confusion(
     confusion: dict[str, Counter] = {name: Counter() for name in class_names}
     for row in rows:
         if row.right is not None and row.true_class is not None:
-            predicted = row.answer.class_name or f"class {row.answer.label}"
+            predicted = row.answer.class_name or _nameless(
+                row.answer.label, class_names
+            )
             if row.answer.box is None:
                 predicted = "no object"
             confusion[row.true_class][predicted] += 1
     return {name: dict(counts) for name, counts in confusion.items() if counts}
+
+
+def _nameless(label: int | None, class_names: Sequence[str]) -> str:
+    """The name of a class id of a localizer without class names."""
+    if label is not None and 0 <= label < len(class_names):
+        return class_names[label]
+    return f"class {label}"
 
 
 def _or_none(value: float) -> Any:

@@ -67,6 +67,10 @@ def test_every_figure(dataset):
     (line,) = [x for x in str(report).splitlines() if x.startswith("  cat")]
     assert " ".join(line.split()) == "cat 2 images IoU 0.800 label 0.500"
     assert len(evaluate_localizer(Oracle(ANSWERS), dataset, worst=2).worst) == 2
+    # Before any inference.
+    for data, worst in ((dataset, -1), (dataset[:0], 2)):
+        with pytest.raises(ValueError, match=r"`worst`|`dataset` must hold images"):
+            evaluate_localizer(object.__new__(Oracle), data, worst=worst)
 
 
 def test_options_are_passed_on(dataset):

@@ -189,6 +189,8 @@ def test_as_a_module():
         (("report", "localizer.keras", "images"), "folder"),
         (("report", "localizer.keras", "r.html", "--history", "no.csv"), "no.csv"),
         (("report", "localizer.keras", "r.html", "--images", "-3"), "`images`"),
+        (("evaluate", "localizer.keras", "--without-box", "keep"), "--without-box"),
+        (("export", "localizer.keras", "x", "--without-box", "keep"), "--without-box"),
     ],
 )
 def test_what_is_wrong_is_said_before_any_inference(

@@ -135,6 +135,22 @@ def test_confusion():
     assert report.label_accuracy == pytest.approx(right / total)
 
 
+def test_confusion_of_a_localizer_without_class_names():
+    data = dataset([0, 1, 1])
+    answers = [answer()._replace(label=i, class_name=None) for i in (0, 1, 7)]
+    report = report_localizations(answers, data)
+    names = {"cat": {"cat": 1}, "dog": {"dog": 1, "class 7": 1}}
+    assert report.confusion == names
+
+
+def test_pairs_of_iter_localize_are_named():
+    data = dataset([0, 1])
+    pairs = [("a.png", answer()), ("b.png", None)]
+    for function in (report_localizations, calibrate_localizations):
+        with pytest.raises(ValueError, match="`iter_localize` gives pairs"):
+            function(pairs, data)
+
+
 def test_intervals_hold_their_figure():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 60)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import threading
 from collections.abc import Iterator
 from os import PathLike
 from typing import IO, Any, TypeVar
@@ -23,6 +24,8 @@ from keras_localize.types import ImageSource, Region
 from keras_localize.warn import warn
 
 _Image = TypeVar("_Image", bound=Image.Image)
+# One for each image, as far as they reach: images are no keys of a dict.
+_LOCKS = [threading.Lock() for _ in range(64)]
 
 
 @contextlib.contextmanager
@@ -63,8 +66,17 @@ def readable_again(source: Any) -> Any:
     """
     if not hasattr(source, "read") or _can_rewind(source):
         return source
-    with _named_errors(source):
-        return _content(source)
+    return content(source)
+
+
+def content(file: Any) -> bytes:
+    """All bytes of an open file, which keeps its position if it has one.
+
+    Raises:
+        ImageError: where it cannot be read.
+    """
+    with _named_errors(file):
+        return _content(file)
 
 
 def _open(source: Any) -> Image.Image:
@@ -100,12 +112,14 @@ def _unmapped(image: _Image) -> _Image:
 
 
 def _copied(image: Image.Image) -> Image.Image:
-    name = getattr(image, "filename", "")
-    try:
-        copy = _unmapped(image).copy()
-    finally:
-        if isinstance(image, ImageFile.ImageFile):
-            image.filename = name
+    # Threads may be given the same image, which Pillow decodes at the first copy.
+    with _LOCKS[id(image) // 64 % len(_LOCKS)]:
+        name = getattr(image, "filename", "")
+        try:
+            copy = _unmapped(image).copy()
+        finally:
+            if isinstance(image, ImageFile.ImageFile):
+                image.filename = name
     # After `copy`, which decodes: Pillow turns TIFF files upright while it does.
     upright = not isinstance(image, ImageFile.ImageFile)
     set_orientation_tag(copy, 1 if upright else orientation_tag(image))

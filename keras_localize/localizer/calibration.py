@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_localize.arrays import to_numpy
 from keras_localize.boxes import clip, convert, iou
-from keras_localize.checks import check_bool, check_number
+from keras_localize.checks import check_answers, check_bool, check_number
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.datasets.dataset_argument import check_dataset
 from keras_localize.datasets.real_sizes import with_real_sizes
@@ -225,6 +225,7 @@ def calibrate_localizations(
     """
     coverage = check_coverage(coverage)
     check_bool(per_class, "per_class")
+    check_answers(localizations)
     if len(localizations) != len(check_dataset(dataset, "dataset")):
         raise ValueError(
             f"`localizations` must be one answer for each of {len(dataset)} images. "

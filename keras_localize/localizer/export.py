@@ -156,6 +156,7 @@ def export_localizer(
     _check_options(format, image, refine, batched)
     _check_precision(precision, format, batched, representative_dataset)
     _check_backend(format, image)
+    _check_quantization(localizer, format)
     if format == "openvino" and not str(path).endswith(".xml"):
         raise ValueError(
             f"`path` must end in .xml with format='openvino'. Received: path={path!r}"
@@ -227,6 +228,19 @@ def _check_backend(format: str, image: str) -> None:
         )
 
 
+def _check_quantization(localizer: Localizer, format: str) -> None:
+    """Refuses what converters cannot convert, or convert to something else.
+
+    OpenVINO computes int8 layers of Keras to constants.
+    """
+    if localizer.quantize_calls and format in ("litert", "openvino"):
+        raise ValueError(
+            f"`localizer` must be one that was not quantized with format={format!r}: "
+            "export the float localizer, for LiteRT with precision='int8' if it shall "
+            "be smaller. Received: a localizer after `quantize`"
+        )
+
+
 def _check_precision(
     precision: str, format: str, batched: bool, dataset: LocalizationDataset | None
 ) -> None:
@@ -243,8 +257,10 @@ def _check_precision(
             "`representative_dataset` must be given with precision='int8', and only "
             f"then. Received: precision={precision!r}, representative_dataset={dataset}"
         )
-    if dataset is not None:
-        check_dataset(dataset, "representative_dataset")
+    if dataset is not None and not check_dataset(dataset, "representative_dataset"):
+        raise ValueError(
+            "`representative_dataset` must hold images. Received: an empty dataset"
+        )
     if precision == "int8" and batched:
         raise ValueError(
             "`batched=True` needs precision='float32' or 'float16'. Received: "

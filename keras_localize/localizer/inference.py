@@ -268,6 +268,8 @@ class _Pipeline:
     def _read(self, source_and_image: tuple[Any, Any]) -> _Read:
         source, image = source_and_image
         try:
+            if isinstance(image, ImageError):
+                raise image
             image = readable_again(image) if self.refine else image
             return _Read(source, image, *letterbox(image, self.localizer.image_size))
         except ImageError as error:

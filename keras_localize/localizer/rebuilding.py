@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import keras
 
+from keras_localize.localizer.sublayers import sublayers
+
 # Policies of layers that compute in half precision.
 _HALF = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 _Model = TypeVar("_Model", bound=keras.Model)
@@ -13,7 +15,10 @@ _Model = TypeVar("_Model", bound=keras.Model)
 
 def rebuilt(model: _Model, config: dict[str, Any]) -> _Model:
     """A model of the same class from this config, with the model's weights."""
-    made = type(model).from_config(config)
+    # Layers of one's own need not be registered: the model knows their classes.
+    layers = [type(layer) for _, layer in sublayers(model)]
+    with keras.saving.custom_object_scope({kind.__name__: kind for kind in layers}):
+        made = type(model).from_config(config)
     # A file merges the weights of LoRA, for which a new model has no variables.
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "all.weights.h5"

@@ -10,6 +10,7 @@ from PIL import Image, ImageFile
 
 from keras_localize.datasets import LocalizationDataset
 from keras_localize.images import ImageError, list_images, load
+from keras_localize.images.opening import content
 from keras_localize.types import ImageSource
 
 # One image, a folder, a dataset, or any iterable of these.
@@ -39,17 +40,27 @@ def each_source(images: Images) -> tuple[Iterator[Any], int | None]:
 
 
 def unchanging(image: Any) -> Any:
-    """The image as it is now: what gives the images may use one object for all.
+    """The image as it is now, or the `ImageError` of one that cannot be read.
 
-    Such are the frames of an animation in PIL, and an array that is filled anew.
+    What gives the images may use one object for all of them, or close each before it
+    gives the next: an array or a stream that is filled anew, the frames of an animation
+    in PIL, a file that is open within a `with` alone.
     """
     if isinstance(image, np.ndarray):
         return image.copy()
-    if isinstance(image, ImageFile.ImageFile):
-        try:
-            return load(image) if getattr(image, "is_animated", False) else image
-        except ImageError:
-            return image  # whoever reads it has the error
+    if isinstance(image, (bytearray, memoryview)):
+        return bytes(image)
+    if hasattr(image, "clone"):  # a tensor of torch
+        return image.detach().clone()
+    try:
+        if isinstance(image, ImageFile.ImageFile):
+            return load(image)
+        return content(image) if hasattr(image, "read") else _copied(image)
+    except ImageError as error:
+        return error
+
+
+def _copied(image: Any) -> Any:
     return image.copy() if isinstance(image, Image.Image) else image
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from keras_localize.arrays import to_numpy
 from keras_localize.boxes import convert, iou
 from keras_localize.boxes.formats import check_format
-from keras_localize.checks import check_positive_int
+from keras_localize.checks import check_answers, check_positive_int
 from keras_localize.datasets import LocalizationDataset, Record
-from keras_localize.images import load
+from keras_localize.images import ImageError, load
 from keras_localize.localizer import Localization
 from keras_localize.localizer.predictions import class_probabilities
 from keras_localize.localizer.sources import each_source
@@ -107,7 +107,13 @@ def plot_localizations(
     drawn: set[str] = set()
     for axis, image, name, guess, fact in zip(axes, images, names, predicted, true):
         axis.set_axis_off()
-        pixels = load(image)
+        below = {"ha": "center", "va": "top", "transform": axis.transAxes}
+        small = {"fontsize": 7, "color": "grey", "parse_math": False}
+        axis.text(0.5, -0.02, name, **below, **small)
+        pixels = _pixels(image, guess.skipped)
+        if pixels is None:
+            axis.set_title("could not be read", fontsize=9)
+            continue
         height, width = pixels.shape[:2]
         # Pixel i covers [i, i + 1), as in boxes.
         axis.imshow(pixels, extent=(0, width, height, 0))
@@ -127,9 +133,6 @@ def plot_localizations(
         # A name may hold a dollar, which would begin a formula.
         title = _title(guess, fact, boxes["true"], boxes["predicted"])
         axis.set_title(title, fontsize=9, parse_math=False)
-        below = {"ha": "center", "va": "top", "transform": axis.transAxes}
-        small = {"fontsize": 7, "color": "grey", "parse_math": False}
-        axis.text(0.5, -0.02, name, **below, **small)
     handles = [Line2D([], [], label=k, **styles[k]) for k in styles if k in drawn]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -148,6 +151,7 @@ class _Entry(NamedTuple):
     score: float | None = None
     outer_box: tuple[float, ...] | None = None
     presence: float | None = None
+    skipped: bool = False
 
     def corners(self, height: int, width: int) -> tuple[float, ...] | None:
         """(x0, y0, x1, y1) in pixels; None where there is no box to draw."""
@@ -161,6 +165,16 @@ class _Entry(NamedTuple):
         return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else None
 
 
+def _pixels(image: Any, skipped: bool) -> np.ndarray | None:
+    """The image; None for one that was skipped because it cannot be read."""
+    try:
+        return load(image)
+    except ImageError:
+        if skipped:
+            return None
+        raise
+
+
 def _entries(
     given: Any,
     argument: str,
@@ -172,6 +186,8 @@ def _entries(
         return [_Entry()] * count
     if hasattr(given, "box"):
         given = [given]
+    if isinstance(given, (list, tuple)) and any(_is_pair(each) for each in given):
+        check_answers(given)
     if not isinstance(given, dict) and all(
         answer is None or hasattr(answer, "box") for answer in given
     ):
@@ -200,11 +216,16 @@ def _entries(
     ]
 
 
+def _is_pair(answer: Any) -> bool:
+    """Whether it is a source and its answer, as `iter_localize` gives them."""
+    return isinstance(answer, tuple) and len(answer) == 2
+
+
 def _entry(
     answer: Localization | Record | None, class_names: Sequence[str] | None
 ) -> _Entry:
     if answer is None:
-        return _Entry()
+        return _Entry(skipped=True)
     if isinstance(answer, Record):
         return _Entry(answer.box, "rel_xyxy", answer.class_name)
     name = answer.class_name

@@ -460,6 +460,34 @@ def test_bad_arguments_are_named(options, message, localizer, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
+@pytest.mark.parametrize("format", ["litert", "openvino"])
+def test_quantized_localizers_are_refused(format, tmp_path):
+    """OpenVINO's int8 layers gave the same for every image."""
+    if format not in SQUARE:
+        pytest.skip(f"not from {BACKEND}")
+    localizer = build_localizer(tiny_backbone(), 3)
+    localizer.quantize("int8")
+    with pytest.raises(ValueError, match=r"`localizer`.*not quantized.*float"):
+        export_localizer(localizer, tmp_path / "x.xml", format)
+
+
+@pytest.mark.skipif("tf_saved_model" not in SQUARE, reason="one format is enough")
+def test_into_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "served").mkdir()
+    monkeypatch.chdir(tmp_path / "served")
+    export_localizer(build_localizer(tiny_backbone(), 3), ".", image="square")
+    assert (tmp_path / "served" / "saved_model.pb").exists()
+
+
+def test_an_ending_of_another_kind(tmp_path):
+    """The package onnx reads and writes JSON where a path ends so."""
+    runtimes.skip_without("onnx", BACKEND)
+    path = tmp_path / "m.json"
+    export_localizer(build_localizer(tiny_backbone(), 3), path, "onnx", image="square")
+    assert runtimes.read_metadata("onnx", path)
+
+
 def test_no_localizer(tmp_path):
     with pytest.raises(ValueError, match=r"Localizer.*Functional"):
         export_localizer(tiny_backbone(), tmp_path / "x")

@@ -443,6 +443,76 @@ def test_one_object_for_all_images(localizer, tmp_path, rng):
     assert_same(localizer.localize(pasted(), batch_size=4), expected)
 
 
+def encoded(array):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_one_buffer_for_all_images(localizer, rng, refine):
+    """A stream, a bytearray and a tensor that are filled anew, as by a camera."""
+    arrays = list(rng.integers(0, 256, (12, 40, 40, 3)).astype("uint8"))
+
+    def stream():
+        one = io.BytesIO()
+        for array in arrays:
+            one.seek(0)
+            one.truncate()
+            one.write(encoded(array))
+            yield one
+
+    def buffer():
+        one = bytearray()
+        for array in arrays:
+            one[:] = encoded(array)
+            yield one
+
+    def tensor():
+        torch = pytest.importorskip("torch")
+        one = torch.zeros((40, 40, 3), dtype=torch.uint8)
+        for array in arrays:
+            one.copy_(torch.from_numpy(array))
+            yield one
+
+    options = {"batch_size": 4, "refine": refine}
+    expected = localizer.localize(arrays, **options)
+    assert len({one.score for one in expected}) > 6
+    for images in (stream(), buffer(), tensor()):
+        assert_same(localizer.localize(images, **options), expected)
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_images_that_are_closed_before_the_next(localizer, paths, refine):
+    def opened(function, *mode):
+        for path in paths * 4:
+            with function(path, *mode) as image:
+                yield image
+
+    many = localizer.localize(paths * 4, refine=refine)
+    for images in (opened(Image.open), opened(open, "rb")):
+        assert_same(localizer.localize(images, refine=refine), many)
+
+
+def test_one_opened_image_many_times(localizer, tmp_path, rng):
+    """Several threads decode it."""
+    pixels = rng.integers(0, 255, (8, 8, 3)).astype("uint8")
+    Image.fromarray(pixels).resize((1500, 1200)).save(tmp_path / "a.jpg")
+    [expected] = localizer.localize(np.asarray(Image.open(tmp_path / "a.jpg")))
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert_same(localizer.localize([image] * 16), [expected] * 16)
+
+
+def test_a_bad_image_of_an_iterator_is_skipped_like_others(localizer, paths, expected):
+    images = [paths[0], io.BytesIO(b"no image"), io.StringIO("text"), paths[1]]
+    with pytest.warns(UserWarning, match=r"2 images could not be read.*opened as text"):
+        found = localizer.localize(iter(images), on_error="skip")
+    assert found[1] is found[2] is None
+    assert_same([found[0], found[3]], expected[:2])
+    with pytest.raises(ImageError, match="not an image"):
+        localizer.localize(iter(images))
+
+
 # --- decode_predictions ---
 
 OUTPUTS = {

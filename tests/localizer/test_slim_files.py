@@ -56,3 +56,18 @@ def test_a_slim_file_holds_what_lora_learned(rng, tmp_path):
     slim = keras.saving.load_model(tmp_path / "slim.keras")
     for key, value in slim.predict(images, verbose=0).items():
         np.testing.assert_allclose(value, expected[key], atol=1e-6)
+
+
+def test_a_layer_of_ones_own_need_not_be_registered(tmp_path, rng):
+    class Own(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs * 2.0
+
+    layers = [keras.Input((32, 32, 3)), Own(), keras.layers.Conv2D(4, 8, strides=8)]
+    localizer = build_localizer(keras.Sequential(layers), 2, preprocessing=None)
+    localizer.compile()
+    localizer.save(tmp_path / "slim.keras", include_optimizer=False)
+    loaded = keras.saving.load_model(tmp_path / "slim.keras", {"Own": Own})
+    images = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    for key, value in loaded.predict(images, verbose=0).items():
+        np.testing.assert_array_equal(value, localizer.predict(images, verbose=0)[key])

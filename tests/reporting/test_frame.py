@@ -39,7 +39,7 @@ def test_a_row_for_each_image(report):
 
 def test_without_pandas(report, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"pip install keras-localize\[frame\]"):
+    with pytest.raises(ImportError, match=r"pip install pandas"):
         report.to_frame()
 
 

@@ -116,3 +116,14 @@ def test_what_is_wrong_is_said_before_the_first_epoch(wrong, data, tmp_path):
 def test_batches_are_no_dataset(tmp_path):
     with pytest.raises(ValueError, match="`dataset`"):
         kl.LocalizationGallery([1, 2], tmp_path)
+
+
+def test_a_damaged_image_does_not_end_the_training(tmp_path):
+    data = kl.make_synthetic(4, num_classes=2, max_side=100, directory=tmp_path / "in")
+    with open(data.images[2], "wb") as file:
+        file.write(b"damaged")
+    localizer = make_localizer()
+    gallery = kl.LocalizationGallery(data, tmp_path / "out", on_error="skip")
+    with pytest.warns(UserWarning, match="could not be read"):
+        fit(localizer, data[:2], [gallery])
+    assert len(list((tmp_path / "out").iterdir())) == 2

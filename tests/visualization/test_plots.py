@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_localize import visualization
 from keras_localize.datasets import LocalizationDataset, make_synthetic
-from keras_localize.images import load
+from keras_localize.images import ImageError, load
 from keras_localize.localizer.localization import Localization
 from keras_localize.visualization import (
     plot_history,
@@ -92,6 +92,20 @@ def test_images_that_were_all_skipped(dataset):
     assert [len(drawn(axis)) for axis in figure.axes] == [1, 0]
 
 
+def test_images_that_were_skipped_and_pairs(tmp_path):
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    Image.fromarray(IMAGES[0]).save(paths[0])
+    paths[1].write_bytes(b"damaged")
+    one = Localization(0, "cat", 0.9, (0, 0, 4, 4), None)
+    figure = plot_localizations(paths, [one, None])
+    assert [len(drawn(axis)) for axis in figure.axes] == [1, 0]
+    assert figure.axes[1].get_title() == "could not be read"
+    with pytest.raises(ImageError, match=r"b\.png"):
+        plot_localizations(paths, [one, one])
+    with pytest.raises(ValueError, match="`iter_localize` gives pairs"):
+        plot_localizations(paths, [("a.png", one), ("b.png", None)])
+
+
 def test_bad_arguments(dataset):
     with pytest.raises(ValueError, match='must hold "box" or "label"'):
         plot_localizations(dataset, {})
@@ -164,7 +178,7 @@ def test_without_matplotlib(monkeypatch, dataset):
         lambda: plot_localizations(dataset),
         lambda: visualization.plot_history({"loss": [1.0]}),
     ):
-        with pytest.raises(ImportError, match=r"pip install keras-localize\[plot\]"):
+        with pytest.raises(ImportError, match=r"pip install matplotlib"):
             call()
 
 

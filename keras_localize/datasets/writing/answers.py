@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
 from keras_localize import types
+from keras_localize.checks import check_answers
 from keras_localize.datasets.annotation import Corners
 from keras_localize.datasets.class_names import ClassNames, composed, read_class_names
 from keras_localize.datasets.dataset import LocalizationDataset
@@ -80,13 +81,7 @@ def collect(
             "`localizations` must hold one answer, or None, for each of `images`. "
             f"Received: {len(localizations)} answers for {len(paths)} images"
         )
-    for each in localizations:
-        if each is not None and not hasattr(each, "box"):
-            raise ValueError(
-                "`localizations` must hold answers of `localize`, or None. "
-                "(`iter_localize` gives pairs of a source and an answer.) "
-                f"Received: {type(each).__name__}"
-            )
+    check_answers(localizations)
     names = _names(paths, _folder(paths, images, images_dir))
     classes = _classes(localizations, class_names)
     answers = []

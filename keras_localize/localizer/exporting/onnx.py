@@ -34,7 +34,8 @@ def write_onnx(
             input_signature=input_signature(model),
             verbose=False,
         )
-    converted = onnx.load(str(path))
+    # By the path's ending it may be taken for another format than this.
+    converted = onnx.load(str(path), format="protobuf")
     names = [one.name for one in inputs_of(model)]
     _rename(converted.graph, converted.graph.input, names)
     _rename(converted.graph, converted.graph.output, model.answers)
@@ -42,7 +43,7 @@ def write_onnx(
         store_in_half(converted)
     onnx.helper.set_model_props(converted, notes)
     onnx.checker.check_model(converted)
-    onnx.save(converted, str(path))
+    onnx.save(converted, str(path), format="protobuf")
 
 
 def _export_torch(model: ServingModel, path: Path) -> None:
