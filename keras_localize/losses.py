@@ -179,10 +179,10 @@ class CIoULoss(_OverlapLoss):
 class BoxLoss(_OverlapLoss):
     """`l1_weight * L1 + overlap_weight * overlap loss`: a gradient everywhere.
 
-    L1 is the sum of the four corner coordinates' absolute errors, as in DETR, in the
-    unit of the format. The default weights are meant for relative formats; for a
-    format in pixels divide `l1_weight` by the side of the image. Above 1e30 L1 grows no
-    further.
+    L1 is the sum of the absolute errors of the four corners' coordinates, whatever the
+    format, in its unit. (In DETR, which has these weights, it is that of centre and
+    size.) The default weights are meant for relative formats; for a format in pixels
+    divide `l1_weight` by the side of the image. Above 1e30 L1 grows no further.
 
     Value and gradient are finite for any finite prediction. Inverted predictions are
     treated as by `IoULoss`; L1 takes the corners as they are.
@@ -280,7 +280,8 @@ def _inversion(low: Tensor, high: Tensor, hull: Tensor) -> Tensor:
     At length 0 the gradient is the mean of the two one-sided ones, which gives the box
     a size.
     """
-    unit = ops.maximum(ops.stop_gradient(hull), RESOLUTION * SCALE)
+    hull = ops.stop_gradient(hull)
+    unit = larger(hull, ops.full_like(hull, RESOLUTION * SCALE))
     return 2 * positive(low - high) / unit
 
 

@@ -9,6 +9,7 @@ from differentiate import BACKEND, MODES, value_and_gradient
 from keras_localize import boxes
 from keras_localize.boxes.formats import FORMATS
 from keras_localize.losses import BoxLoss, CIoULoss, DIoULoss, GIoULoss, IoULoss
+from keras_localize.metrics import IoUMetric
 
 OVERLAP_LOSSES = (IoULoss, GIoULoss, DIoULoss, CIoULoss)
 LOSSES = (*OVERLAP_LOSSES, BoxLoss)
@@ -394,3 +395,23 @@ def test_errors_of_the_box_loss():
                 BoxLoss(**{name: value})
     with pytest.raises(ValueError, match=r"`overlap`.*'eiou'"):
         BoxLoss(overlap="eiou")
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="no float64 by default")
+def test_float64_is_float64(rng):
+    low = rng.uniform(0, 0.5, (50, 2))
+    high = low + rng.uniform(0.05, 0.5, (50, 2))
+    true = np.concatenate([low, high], axis=1)
+    metric = IoUMetric(1.0, dtype="float64")
+    metric.update_state(true, true)
+    assert float(metric.result()) == 1.0
+    # Of an inverted prediction, against the formula.
+    loss = GIoULoss(dtype="float64", reduction=None)
+    ordered = true[:, [0, 1, 2, 3]] + rng.uniform(-0.02, 0.02, (50, 4))
+    inverted = ordered[:, [2, 3, 0, 1]]
+    hull = np.maximum(true[:, 2:], ordered[:, 2:]) - np.minimum(
+        true[:, :2], ordered[:, :2]
+    )
+    extra = (2 * (ordered[:, 2:] - ordered[:, :2]) / hull).sum(axis=1)
+    found = [keras.ops.convert_to_numpy(loss(true, x)) for x in (inverted, ordered)]
+    np.testing.assert_allclose(found[0] - found[1], extra, rtol=1e-12)

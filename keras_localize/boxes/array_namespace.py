@@ -13,7 +13,7 @@ from keras_localize.types import Tensor
 class ArrayNamespace(Protocol):
     """What functions on boxes need.
 
-    `numpy`, `keras.ops` and `keras_localize.layers.tensorflow_namespace` satisfy it.
+    `numpy`, `keras.ops` and `keras_localize.boxes.tensorflow_namespace` satisfy it.
     """
 
     def array(self, x: Any, /, dtype: Any) -> Tensor: ...
@@ -23,8 +23,8 @@ class ArrayNamespace(Protocol):
 class TensorNamespace(ArrayNamespace, Protocol):
     """What the preprocessing layers need, named and defined as in `keras.ops`.
 
-    `keras.ops` and `keras_localize.layers.tensorflow_namespace` satisfy it; see
-    `keras_localize.layers.tf_data.namespace_of`. Operands of an operation have one
+    `keras.ops` and `keras_localize.boxes.tensorflow_namespace` satisfy it; see
+    `keras_localize.boxes.tf_data.namespace_of`. Operands of an operation have one
     dtype, or are Python numbers beside a tensor.
     """
 
@@ -44,6 +44,8 @@ class TensorNamespace(ArrayNamespace, Protocol):
     def where(self, condition: Any, x1: Any, x2: Any, /) -> Tensor: ...
 
     def abs(self, x: Any, /) -> Tensor: ...
+    def add(self, x1: Any, x2: Any, /) -> Tensor: ...
+    def subtract(self, x1: Any, x2: Any, /) -> Tensor: ...
     def exp(self, x: Any, /) -> Tensor: ...
     def floor(self, x: Any, /) -> Tensor: ...
     def round(self, x: Any, /) -> Tensor: ...

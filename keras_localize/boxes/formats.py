@@ -10,8 +10,9 @@ from typing import Any, TypeAlias, cast, get_args
 
 from keras import KerasTensor, backend, ops
 
-from keras_localize.boxes.array_namespace import ArrayNamespace
+from keras_localize.boxes.array_namespace import ArrayNamespace, TensorNamespace
 from keras_localize.boxes.image_size import sides
+from keras_localize.boxes.tf_data import check_rank, in_foreign_graph, namespace_of
 from keras_localize.checks import check_choice
 from keras_localize.types import ArrayLike, BoundingBoxFormat, ImageSize, Tensor
 
@@ -63,7 +64,7 @@ def convert(
     elif is_relative(target) and not is_relative(source):
         height, width = sides(image_size, tensor)
         corners = to_fractions(corners, height, width)
-    return from_corners(ops, corners, target)
+    return from_corners(namespace_of(tensor), corners, target)
 
 
 def area(
@@ -89,16 +90,18 @@ def area(
     [12.0, 0.0]
     """
     check_format(bounding_box_format)
-    x0, y0, x1, y1 = to_corners(as_boxes(boxes), bounding_box_format)
-    return at_least_0(x1 - x0) * at_least_0(y1 - y0)
+    tensor = as_boxes(boxes)
+    xp = namespace_of(tensor)
+    x0, y0, x1, y1 = to_corners(tensor, bounding_box_format)
+    return at_least_0(xp, x1 - x0) * at_least_0(xp, y1 - y0)
 
 
 # --- for the rest of the package ---
 
 
-def at_least_0(x: Tensor) -> Tensor:
+def at_least_0(xp: TensorNamespace, x: Tensor) -> Tensor:
     """`maximum(x, 0)`; on torch Keras's own makes float32 of float64."""
-    return ops.where(x <= 0, ops.zeros_like(x), x)
+    return xp.where(x <= 0, xp.zeros_like(x), x)
 
 
 # (x0, y0, x1, y1), each of shape (...)
@@ -118,9 +121,12 @@ def is_relative(bounding_box_format: str) -> bool:
 
 
 def as_boxes(boxes: ArrayLike, argument: str = "boxes") -> Tensor:
-    """`boxes` as a float tensor of shape (..., 4): float64 stays, else float32."""
+    """`boxes` as a float tensor of shape (..., 4): float64 stays, else float32.
+
+    In `tf.data` it is one of TensorFlow on every backend.
+    """
     tensor = cast(Any, boxes)  # annotated, it would stop AutoGraph
-    if not isinstance(boxes, KerasTensor):
+    if not isinstance(boxes, KerasTensor) and not in_foreign_graph(tensor):
         try:
             tensor = ops.convert_to_tensor(boxes)
         except (TypeError, ValueError) as error:
@@ -128,13 +134,16 @@ def as_boxes(boxes: ArrayLike, argument: str = "boxes") -> Tensor:
                 f"`{argument}` must be a numeric array of shape (..., 4). "
                 f"Received: {boxes!r}"
             ) from error
+    check_rank(tensor, argument)
     if len(tensor.shape) == 0 or tensor.shape[-1] != 4:
         raise ValueError(
             f"`{argument}` must have 4 coordinates on its last axis, shape (..., 4). "
             f"Received shape: {tuple(tensor.shape)}"
         )
     dtype = backend.standardize_dtype(tensor.dtype)
-    return tensor if dtype in ("float32", "float64") else ops.cast(tensor, "float32")
+    if dtype in ("float32", "float64"):
+        return tensor
+    return namespace_of(tensor).cast(tensor, "float32")
 
 
 def to_corners(boxes: Tensor, bounding_box_format: BoundingBoxFormat) -> Corners:

@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-from keras import backend, ops
+from keras import backend
 
+from keras_localize.boxes.tf_data import namespace_of
 from keras_localize.types import ImageSize, Tensor
 
 
@@ -14,7 +15,8 @@ def sides(
     """`image_size` as (height, width), each shaped to meet the boxes' coordinates.
 
     A pair of numbers comes back as Python numbers; a pair of scalar tensors as such,
-    a tensor (B, 2) as two tensors (B, 1, ...), of `dtype`, by default the boxes'.
+    a tensor (B, 2), or a tuple of two (B,), as two tensors (B, 1, ...), of `dtype`, by
+    default the boxes'.
     """
     if image_size is None:
         raise ValueError(
@@ -22,6 +24,7 @@ def sides(
             "Received: image_size=None"
         )
     dtype = dtype or backend.standardize_dtype(boxes.dtype)
+    xp = namespace_of(boxes)
     if isinstance(image_size, (tuple, list)) and len(image_size) == 2:
         pair = [_number(side) for side in image_size]
         if any(side is None or isinstance(side, (str, bool)) for side in pair):
@@ -31,7 +34,10 @@ def sides(
                 raise _bad_image_size(image_size)
             return int(pair[0]), int(pair[1])
         if all(map(_is_scalar, pair)):
-            return tuple(ops.array(side, dtype=dtype) for side in pair)
+            return tuple(xp.array(side, dtype=dtype) for side in pair)
+    if isinstance(image_size, tuple) and all(map(_is_array, image_size)):
+        heights_and_widths = [xp.array(side, dtype=dtype) for side in image_size]
+        image_size = xp.stack(heights_and_widths, axis=-1)
     if not hasattr(image_size, "shape") or isinstance(image_size, np.ndarray):
         try:
             given = np.asarray(image_size)
@@ -41,7 +47,7 @@ def sides(
         if not numbers or not ((given >= 1) & (given % 1 == 0)).all():
             raise _bad_image_size(given.tolist())
         image_size = given
-    tensor: Any = ops.array(image_size, dtype=dtype)
+    tensor: Any = xp.array(image_size, dtype=dtype)
     *leading, last = tuple(tensor.shape) or (None,)
     matches = len(leading) < len(boxes.shape) and all(
         a == b or 1 in (a, b) or None in (a, b) for a, b in zip(leading, boxes.shape)
@@ -51,7 +57,7 @@ def sides(
             f"shape {tuple(tensor.shape)} for boxes of shape {tuple(boxes.shape)}"
         )
     for _ in range(len(boxes.shape) - 1 - len(leading)):
-        tensor = ops.expand_dims(tensor, -2)
+        tensor = xp.expand_dims(tensor, -2)
     return tensor[..., 0], tensor[..., 1]
 
 
@@ -64,6 +70,10 @@ def _number(side: Any) -> Any:
 def _is_scalar(side: Any) -> bool:
     shape = getattr(side, "shape", None)
     return isinstance(side, (int, float)) or (shape is not None and len(shape) == 0)
+
+
+def _is_array(side: Any) -> bool:
+    return len(getattr(side, "shape", None) or ()) > 0
 
 
 def _bad_image_size(received: object) -> ValueError:

@@ -18,9 +18,10 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
-from keras import backend, ops
+from keras import KerasTensor, backend, ops
 
 from keras_localize.boxes.formats import Corners, as_boxes, as_corners, check_format
+from keras_localize.boxes.tf_data import in_foreign_graph
 from keras_localize.types import ArrayLike, BoundingBoxFormat, Tensor
 
 Overlap = Literal["iou", "giou", "diou", "ciou"]
@@ -261,7 +262,13 @@ def _paired(
     check_format(bounding_box_format)
     first, second = as_boxes(boxes1, "boxes1"), as_boxes(boxes2, "boxes2")
     _check_broadcast(tuple(first.shape), tuple(second.shape))
-    if first.dtype != second.dtype:
+    _check_not_foreign(first, second)
+    # Beside a symbolic tensor JAX's own operators refuse a constant.
+    if isinstance(first, KerasTensor) and not isinstance(second, KerasTensor):
+        second = ops.add(second, ops.zeros_like(first))
+    elif isinstance(second, KerasTensor) and not isinstance(first, KerasTensor):
+        first = ops.add(first, ops.zeros_like(second))
+    if _is_float64(first) != _is_float64(second):
         first, second = ops.cast(first, "float64"), ops.cast(second, "float64")
     x0, y0, x1, y1 = scaled_corners(first, bounding_box_format)
     u0, v0, u1, v1 = scaled_corners(second, bounding_box_format)
@@ -282,13 +289,28 @@ def _check_broadcast(shape1: tuple, shape2: tuple) -> None:
         )
 
 
+def _check_not_foreign(*boxes: Tensor) -> None:
+    if any(map(in_foreign_graph, boxes)):
+        raise ValueError(
+            "`boxes1` and `boxes2` must be tensors of the backend "
+            f"{backend.backend()}. Received: tensors of `tf.data`, which are "
+            "TensorFlow's"
+        )
+
+
 def _is_float64(a: Tensor) -> bool:
     # Keras's maximum would make it float32 on torch.
     return backend.standardize_dtype(a.dtype) == "float64"
 
 
+def _tiny(a: Tensor) -> float:
+    """`TINY`, or in float64, where 1 + TINY is more than 1, its square."""
+    return TINY * TINY if _is_float64(a) else TINY
+
+
 def _units(x: Axis, y: Axis) -> tuple[Tensor, Tensor]:
-    return ops.stop_gradient(x.hull) + TINY, ops.stop_gradient(y.hull) + TINY
+    tiny = _tiny(x.hull)
+    return ops.stop_gradient(x.hull) + tiny, ops.stop_gradient(y.hull) + tiny
 
 
 def _areas(x: Axis, y: Axis, unit_x: Tensor, unit_y: Tensor) -> tuple[Tensor, Tensor]:
@@ -301,15 +323,15 @@ def _areas(x: Axis, y: Axis, unit_x: Tensor, unit_y: Tensor) -> tuple[Tensor, Te
 
 def _iou(x: Axis, y: Axis) -> Tensor:
     intersection, union = _areas(x, y, *_units(x, y))
-    return intersection / (union + TINY)
+    return intersection / (union + _tiny(union))
 
 
 def _giou(x: Axis, y: Axis) -> Tensor:
     unit_x, unit_y = _units(x, y)
     intersection, union = _areas(x, y, unit_x, unit_y)
     enclosure = (x.hull / unit_x) * (y.hull / unit_y)
-    empty = (enclosure - union) / (enclosure + TINY)
-    return intersection / (union + TINY) - empty
+    empty = (enclosure - union) / (enclosure + _tiny(union))
+    return intersection / (union + _tiny(union)) - empty
 
 
 def _diou(x: Axis, y: Axis) -> Tensor:

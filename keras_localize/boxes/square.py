@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from keras import ops
 
 from keras_localize.boxes.array_namespace import ArrayNamespace
 from keras_localize.boxes.formats import as_boxes, check_format, is_relative
 from keras_localize.boxes.image_size import sides
+from keras_localize.boxes.tf_data import namespace_of
 from keras_localize.checks import check_positive_int
 from keras_localize.types import ArrayLike, BoundingBoxFormat, ImageSize, Tensor
 
@@ -229,6 +229,7 @@ def _move(
     check_size(size)
     tensor = as_boxes(boxes)
     height, width = sides(image_size, tensor, dtype="int32")
-    maximum: Any = max if isinstance(height, int) else ops.maximum
+    xp = namespace_of(tensor)
+    maximum: Any = max if isinstance(height, int) else xp.maximum
     place = fit(height, width, size, maximum)
-    return move(ops, tensor, place, bounding_box_format, inverse)
+    return move(xp, tensor, place, bounding_box_format, inverse)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from keras import ops
-
 from keras_localize.boxes.formats import (
     as_boxes,
     at_least_0,
@@ -13,6 +11,7 @@ from keras_localize.boxes.formats import (
     to_corners,
 )
 from keras_localize.boxes.image_size import sides
+from keras_localize.boxes.tf_data import namespace_of
 from keras_localize.types import ArrayLike, BoundingBoxFormat, ImageSize, Tensor
 
 
@@ -48,12 +47,13 @@ def clip(
     height, width = 1, 1
     if not is_relative(bounding_box_format):
         height, width = sides(image_size, tensor)
+    xp = namespace_of(tensor)
     x0, y0, x1, y1 = to_corners(tensor, bounding_box_format)
 
     def within(coordinate: Tensor, side: Any) -> Tensor:
-        side = ops.cast(side, tensor.dtype)
+        side = xp.array(side, dtype=tensor.dtype)
         # As `at_least_0`.
-        return at_least_0(ops.where(coordinate >= side, side, coordinate))
+        return at_least_0(xp, xp.where(coordinate >= side, side, coordinate))
 
     corners = (
         within(x0, width),
@@ -61,7 +61,7 @@ def clip(
         within(x1, width),
         within(y1, height),
     )
-    return from_corners(ops, corners, bounding_box_format)
+    return from_corners(xp, corners, bounding_box_format)
 
 
 def flip(
@@ -99,19 +99,28 @@ def flip(
     """
     check_format(bounding_box_format)
     tensor = as_boxes(boxes)
-    width = 1
+    xp = namespace_of(tensor)
+    width: Any = 1
     if not is_relative(bounding_box_format):
         _, width = sides(image_size, tensor)
+        if not isinstance(width, int) and width.shape != tensor.shape[:-1]:
+            # One row of boxes may meet several images.
+            tensor = xp.add(tensor, xp.zeros_like(width)[..., None])
     a, b, c, d = (tensor[..., i] for i in range(4))
     layout = bounding_box_format.removeprefix("rel_")
+
+    def minus(x: Tensor) -> Tensor:
+        # By its operator an array of JAX refuses a symbolic tensor.
+        return xp.subtract(width, x)
+
     if layout == "xyxy":
-        coordinates = (width - c, b, width - a, d)
+        coordinates = (minus(c), b, minus(a), d)
     elif layout == "yxyx":
-        coordinates = (a, width - d, c, width - b)
+        coordinates = (a, minus(d), c, minus(b))
     elif layout == "xywh":
-        coordinates = (width - (a + c), b, c, d)
+        coordinates = (minus(a + c), b, c, d)
     elif layout == "center_xywh":
-        coordinates = (width - a, b, c, d)
+        coordinates = (minus(a), b, c, d)
     else:
-        coordinates = (a, width - b, c, d)
-    return ops.stack(coordinates, axis=-1)
+        coordinates = (a, minus(b), c, d)
+    return xp.stack(coordinates, axis=-1)

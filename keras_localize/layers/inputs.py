@@ -3,10 +3,16 @@
 from typing import Any, cast
 
 import keras
+import numpy as np
 from keras import KerasTensor, ops
 
+from keras_localize.boxes.tf_data import (
+    check_rank,
+    in_foreign_graph,
+    in_tf_graph,
+    namespace_of,
+)
 from keras_localize.layers.pixels import mask_axes, spatial_axes
-from keras_localize.layers.tf_data import in_foreign_graph, namespace_of
 from keras_localize.types import DataFormat, Tensor
 
 
@@ -46,12 +52,17 @@ def join(data: Any, moved: Any) -> Any:
     """`data` as a new structure, with the moved parts in place of the given ones."""
     if not isinstance(data, dict):
         return moved
-    joined = {key: moved.get(key, value) for key, value in data.items()}
+    graph = in_tf_graph(moved["images"])
+
+    def beside(value: Any) -> Any:
+        # A layer of Keras refuses arrays beside tensors.
+        numbers = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+        return ops.convert_to_tensor(value) if numbers and not graph else value
+
+    joined = {k: moved[k] if k in moved else beside(v) for k, v in data.items()}
     if "bounding_boxes" in moved:
-        joined["bounding_boxes"] = {
-            **data["bounding_boxes"],
-            **moved["bounding_boxes"],
-        }
+        others = {k: beside(v) for k, v in data["bounding_boxes"].items()}
+        joined["bounding_boxes"] = others | moved["bounding_boxes"]
     return joined
 
 
@@ -156,6 +167,7 @@ def _as_tensor(value: Any, argument: str, like: Tensor | None = None) -> Tensor:
             f"`{argument}` must be a numeric array of one shape. Received: "
             f"{type(value).__name__}"
         ) from error
+    check_rank(tensor, argument)
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     if dtype == "string" or "complex" in dtype:
         raise ValueError(

@@ -5,12 +5,13 @@ from typing import Any, overload
 
 import keras
 import numpy as np
-from keras import KerasTensor, ops
+from keras import KerasTensor
 
 from keras_localize.boxes.array_namespace import TensorNamespace
 from keras_localize.boxes.formats import as_boxes, check_format
 from keras_localize.boxes.missing import keep_missing
 from keras_localize.boxes.square import Fit, check_size, fit, from_square, move
+from keras_localize.boxes.tf_data import in_foreign_graph, namespace_of
 from keras_localize.checks import check_bool, check_choice, check_data_format
 from keras_localize.layers.inputs import (
     check_image_rank,
@@ -32,7 +33,6 @@ from keras_localize.layers.pixels import (
     spatial_axes,
     to_dtype,
 )
-from keras_localize.layers.tf_data import in_foreign_graph, namespace_of
 from keras_localize.types import (
     ArrayLike,
     BoundingBoxFormat,
@@ -144,6 +144,10 @@ class PadToSquare(keras.layers.Layer):
         self.antialias = check_bool(antialias, "antialias")
         self.bounding_box_format: BoundingBoxFormat = bounding_box_format
         self.data_format: DataFormat = check_data_format(data_format)
+        exact = antialias or interpolation not in ("nearest", "bilinear")
+        if exact and keras.backend.backend() == "tensorflow":
+            # XLA has no kernel for these resizings of TensorFlow.
+            self.supports_jit = False
 
     @overload
     def __call__(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]: ...
@@ -199,7 +203,7 @@ class PadToSquare(keras.layers.Layer):
         """
         tensor = as_boxes(boxes)
         inverted = from_square(tensor, image_size, self.size, self.bounding_box_format)
-        return keep_missing(ops, tensor, inverted)
+        return keep_missing(namespace_of(tensor), tensor, inverted)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape, or dict of shapes, for a shape or a dict as `call` takes it."""

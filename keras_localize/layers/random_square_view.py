@@ -17,6 +17,7 @@ from keras_localize.boxes.formats import (
     to_pixels,
 )
 from keras_localize.boxes.missing import keep_missing
+from keras_localize.boxes.tf_data import in_tf_graph, namespace_of
 from keras_localize.checks import (
     check_choice,
     check_number,
@@ -29,8 +30,13 @@ from keras_localize.layers.pixels import fill_in_dtype, spatial_axes, to_dtype
 from keras_localize.layers.random_numbers import as_seeds, fold
 from keras_localize.layers.random_views import ViewRanges, draw_views, view_corners
 from keras_localize.layers.resampling import resample
-from keras_localize.layers.tf_data import in_tf_graph, namespace_of
-from keras_localize.types import BoundingBoxFormat, DataFormat, Tensor
+from keras_localize.types import (
+    ArrayLike,
+    BoundingBoxFormat,
+    DataFormat,
+    ImageSize,
+    Tensor,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_localize")
@@ -76,7 +82,10 @@ class RandomSquareView(PadToSquare):
 
     Call arguments:
         data: as `PadToSquare`: an image, a batch, or a dict.
-        training: True (the default outside a model) for random views.
+        training: True (the default outside a model) for random views. In a model it
+            is True in `fit` and where you call the model, False in `predict` and
+            `evaluate`. As of Keras's random layers, an exported model is random: leave
+            the layer out of it, or call the model with `training=False`.
         seed: integers, `(K,)` for one image or `(B, K)` for a batch, for example
             (seed, epoch, index) of each image. The draws are a pure function of
             them, the same on every backend and under any parallelism. `None`: the
@@ -142,16 +151,16 @@ class RandomSquareView(PadToSquare):
 
     @overload
     def __call__(
-        self, data: dict[str, Any], training: bool | None = None, seed: Any = None
+        self, data: dict[str, Any], *, training: bool | None = None, seed: Any = None
     ) -> dict[str, Any]: ...
 
     @overload
     def __call__(
-        self, data: Tensor, training: bool | None = None, seed: Any = None
+        self, data: Tensor, *, training: bool | None = None, seed: Any = None
     ) -> Tensor: ...
 
     def __call__(
-        self, data: Any, training: bool | None = None, seed: Any = None
+        self, data: Any, *, training: bool | None = None, seed: Any = None
     ) -> Any:
         """Draws views (or pads, with `training=False`); see the class."""
         arguments: dict[str, Any] = {} if training is None else {"training": training}
@@ -194,6 +203,9 @@ class RandomSquareView(PadToSquare):
             return xp.transpose(pixels, (0, 3, 1, 2)) if first else pixels
 
         fill = fill_in_dtype(self.fill_value, self.compute_dtype)
+        if self.interpolation == "nearest":
+            # Then pixels keep their dtype, which may not have the fill value.
+            batch = to_dtype(xp, batch, self.compute_dtype)
         viewed = view(batch, self.interpolation, self.antialias, fill)
         viewed = to_dtype(xp, viewed, self.compute_dtype)
         viewed = viewed[0] if single else viewed
@@ -209,6 +221,14 @@ class RandomSquareView(PadToSquare):
             masks = data["segmentation_masks"]
             moved["segmentation_masks"] = self._view_masks(xp, masks, images, view)
         return moved
+
+    def invert(self, boxes: ArrayLike, image_size: ImageSize) -> Tensor:
+        """Maps boxes of squares made with `training=False` back to the images.
+
+        A random view has no inverse: what it drew is not kept. See
+        `PadToSquare.invert`.
+        """
+        return super().invert(boxes, image_size)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_localize.localizer.label_accuracy import LabelAccuracy
 from keras_localize.localizer.label_loss import LabelCrossentropy
 from keras_localize.localizer.one_cycle import OneCycleAdamW
 from keras_localize.losses import BoxLoss
@@ -61,9 +62,7 @@ def default_metrics(names: Collection[str], num_classes: int | None) -> dict[str
         ]
     }
     if "label" in names:
-        # By the word "accuracy" Keras takes one unit for a sigmoid of two classes.
-        single = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-        metrics["label"] = [single if num_classes == 1 else "accuracy"]
+        metrics["label"] = [LabelAccuracy(num_classes or 2)]
     if "presence" in names:
         metrics["presence"] = [keras.metrics.BinaryAccuracy(name="accuracy")]
     return metrics

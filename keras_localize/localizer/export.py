@@ -61,6 +61,12 @@ _FORMATS = {
     ("int8", "tensorflow"): ("litert",),
     ("int8", "torch"): ("litert",),
 }
+# What a localizer after `quantize` can be exported to.
+_FILES = get_args(Format)
+_OF_QUANTIZED = {
+    "int8": ("tf_saved_model", "onnx", "torch"),
+    "float8": ("tf_saved_model", "torch"),
+}
 
 
 def export_localizer(
@@ -231,13 +237,17 @@ def _check_backend(format: str, image: str) -> None:
 def _check_quantization(localizer: Localizer, format: str) -> None:
     """Refuses what converters cannot convert, or convert to something else.
 
-    OpenVINO computes int8 layers of Keras to constants.
+    OpenVINO makes constants of the int8 layers of Keras.
     """
-    if localizer.quantize_calls and format in ("litert", "openvino"):
+    modes = {str(call["mode"]) for call in localizer.quantize_calls}
+    refused = {mode for mode in modes if format not in _OF_QUANTIZED.get(mode, _FILES)}
+    if keras.backend.backend() == "torch" and format == "openvino":
+        refused = modes
+    if refused:
         raise ValueError(
-            f"`localizer` must be one that was not quantized with format={format!r}: "
-            "export the float localizer, for LiteRT with precision='int8' if it shall "
-            "be smaller. Received: a localizer after `quantize`"
+            f"`localizer` cannot be exported with format={format!r} after "
+            f"quantize({refused.pop()!r}). Export the float localizer, for LiteRT with "
+            "precision='int8' for a small file."
         )
 
 

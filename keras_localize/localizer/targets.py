@@ -1,5 +1,6 @@
 """Targets in every form that Keras takes them in, and what is refused of them."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,15 @@ from keras_localize.arrays import to_numpy
 
 # How far a box may lie beyond the image: more than a conversion rounds.
 _BORDER = 1e-3
+# Numbers that the target of an output has.
+_SIZES = {"label": 1, "box": 4, "presence": 1}
 
 
 def match_targets(
-    targets: Any, sample_weight: Any, names: list[str]
+    targets: Any,
+    sample_weight: Any,
+    names: list[str],
+    optional: Collection[str] = (),
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Targets and weights as dicts with exactly the given outputs.
 
@@ -23,6 +29,8 @@ def match_targets(
         sample_weight: None; the same forms; or one array of weights for all outputs.
             Outputs that a dict leaves out have weight 1.
         names: names of the outputs that have targets.
+        optional: those of them whose target may be missing, because nothing is
+            computed of it: it is then 0.
 
     Raises:
         ValueError: where the target of an output is missing, where a list has another
@@ -30,15 +38,17 @@ def match_targets(
     """
     targets = _by_name(targets, names, "y")
     known = {*targets, *names}
-    if "presence" in names and "presence" not in targets and "box" in targets:
-        targets = {**targets, "presence": _ones(targets["box"])[:, None]}
-    missing = [name for name in names if name not in targets]
-    if missing:
+    given = [targets[name] for name in names if targets.get(name) is not None]
+    if "presence" in names and "presence" not in targets and given:
+        targets = {**targets, "presence": _ones(given[0])[:, None]}
+    missing = {name for name in names if targets.get(name) is None}
+    if missing - set(optional) or not given:
         raise ValueError(
             f"`y` must have a target for each of {', '.join(names)}. Received: "
             f"{', '.join(map(str, targets)) or 'nothing'}"
         )
-    matched = {name: targets[name] for name in names}
+    blank = {name: _zeros(given[0], _SIZES[name]) for name in missing}
+    matched = {name: blank.get(name, targets.get(name)) for name in names}
     if sample_weight is None:
         return matched, None
     if not isinstance(sample_weight, (dict, list, tuple)):
@@ -126,8 +136,8 @@ def check_targets(
         targets: dict that may hold `"label"` (class ids or one-hot), `"box"` and
             `"presence"`. Label and box of an image whose presence is 0 are not
             checked.
-        sample_weight: dict of weights or `None`. A box of weight 0 is not checked:
-            an image without a box may hold anything there.
+        sample_weight: dict of weights or `None`. A label or a box of weight 0 is not
+            checked: an image without one may hold anything there.
         num_classes: how many classes the label output tells apart.
 
     Raises:
@@ -156,7 +166,8 @@ def check_targets(
         _check_presence(arrays["presence"])
         absent = arrays["presence"].reshape(-1) == 0
     if "label" in arrays and num_classes:
-        _check_labels(arrays["label"], absent, num_classes)
+        ignored = absent | (weights.get("label", 1.0) == 0)
+        _check_labels(arrays["label"], ignored, num_classes)
     if "box" in arrays:
         _check_boxes(arrays["box"], absent | (weights.get("box", 1.0) == 0))
 
@@ -176,6 +187,11 @@ def _by_name(values: Any, names: list[str], argument: str) -> dict[str, Any]:
 
 def _ones(target: Any) -> Any:
     return ops.ones(ops.shape(target)[:1], dtype="float32")
+
+
+def _zeros(target: Any, size: int) -> Any:
+    """(B, size) zeros for the images of a target."""
+    return ops.zeros((ops.shape(target)[0], size), dtype="float32")
 
 
 def _check_presence(presence: np.ndarray) -> None:
@@ -198,7 +214,7 @@ def _checked_weight(weight: np.ndarray, name: str, count: int) -> np.ndarray:
     return weight.reshape(-1)
 
 
-def _check_labels(labels: np.ndarray, absent: Any, num_classes: int) -> None:
+def _check_labels(labels: np.ndarray, ignored: Any, num_classes: int) -> None:
     if labels.dtype.kind not in "biuf":
         raise ValueError(
             "The targets' `label` must be numbers, class ids or one-hot. Received: "
@@ -214,7 +230,7 @@ def _check_labels(labels: np.ndarray, absent: Any, num_classes: int) -> None:
     ids = labels.reshape(-1)
     if num_classes == 1 and labels.ndim == 2:
         ids = np.where(ids == 1, 0, ids)  # one-hot
-    bad = ~((ids >= 0) & (ids < num_classes) & (ids % 1 == 0)) & ~np.asarray(absent)
+    bad = ~((ids >= 0) & (ids < num_classes) & (ids % 1 == 0)) & ~np.asarray(ignored)
     if bad.any():
         raise ValueError(
             f"The targets' `label` must be class ids in [0, {num_classes}), whole "

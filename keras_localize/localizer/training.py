@@ -44,6 +44,8 @@ class LocalizationModel(keras.Model):
     _automatic = False  # whether the optimizer has one cycle in each `fit`
     # Names of logged values that rise as the model improves.
     _rising: tuple[str, ...] = ()
+    # Names of the outputs that have neither a loss nor a metric.
+    _unused: frozenset[str] = frozenset()
     class_names: tuple[str, ...] | None = None
 
     def compile(
@@ -68,7 +70,9 @@ class LocalizationModel(keras.Model):
                 the backbone is trainable with label smoothing 0.1 (not for a single
                 sigmoid unit), `BoxLoss` (5 L1 + 2 GIoU) for the box, and binary
                 cross-entropy for presence and quality. A dict may
-                name some of the outputs only: the others keep their default.
+                name some of the outputs only: the others keep their default. An
+                output whose loss is None is not trained, and without a metric of its
+                own it needs no target.
             loss_weights: as in Keras; by default every loss counts 1.
             metrics: `"auto"`: accuracy for label and presence, IoU and mean squared
                 error for the box, as weighted metrics, so that an image without a box
@@ -93,10 +97,19 @@ class LocalizationModel(keras.Model):
             loss = defaults
         elif isinstance(loss, dict):
             loss = {**defaults, **loss}
+        untrained = _untrained(loss, list(outputs))
         if isinstance(metrics, str) and metrics == "auto":
             metrics = None
             if weighted_metrics is None:
                 weighted_metrics = default_metrics(outputs, self._count_classes())
+                for name in untrained:
+                    weighted_metrics.pop(name, None)
+        measured = [m for m in (metrics, weighted_metrics) if m is not None]
+        self._unused = frozenset(
+            name
+            for name in untrained
+            if all(isinstance(m, dict) and m.get(name) is None for m in measured)
+        )
         self._rising = rising_names(outputs, [metrics, weighted_metrics])
         super().compile(
             optimizer=optimizer,
@@ -152,14 +165,18 @@ class LocalizationModel(keras.Model):
         if takes_epochs(given.get("x")):
             # Keras would shuffle the batches of a PyDataset once more.
             given["shuffle"] = False
+        listed: list[Any] = keras.tree.flatten(callbacks) if callbacks else []
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            self._set_modes(callbacks.callbacks)
+            listed = callbacks.callbacks
             for callback in own:
-                callbacks.append(callback)
+                callback.set_model(self)
+                callback.set_params(
+                    {"epochs": given.get("epochs", 1), **(callbacks.params or {})}
+                )
+            callbacks.callbacks = [*own, *listed]
         else:
-            callbacks = keras.tree.flatten(callbacks) if callbacks else []
-            self._set_modes(callbacks)
-            given["callbacks"] = [*own, *callbacks]
+            given["callbacks"] = [*own, *listed]
+        self._set_modes(listed)
         try:
             return super().fit(**given)
         except BaseException:
@@ -171,6 +188,9 @@ class LocalizationModel(keras.Model):
                     if callback.model is not None:
                         callback.on_train_end()
             raise
+        finally:
+            if isinstance(callbacks, keras.callbacks.CallbackList):
+                callbacks.callbacks = listed
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`, after the check of the targets that `fit` makes."""
@@ -238,8 +258,18 @@ class LocalizationModel(keras.Model):
         """Names of the outputs that the user has targets for."""
         return [name for name in self.output_names if name != "quality"]
 
+    def _optional(self) -> set[str]:
+        """Outputs whose targets may be missing: nothing is computed of them.
+
+        The quality needs the box.
+        """
+        needed = {"box"} if "quality" in self.output_names else set()
+        return set(self._unused - needed)
+
     def _matched(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        y, sample_weight = match_targets(y, sample_weight, self._targets())
+        y, sample_weight = match_targets(
+            y, sample_weight, self._targets(), self._optional()
+        )
         if "label" in y:
             units = self._named_outputs()["label"].shape[-1]
             y = {**y, "label": as_class_ids(y["label"], self._count_classes(), units)}
@@ -261,7 +291,7 @@ class LocalizationModel(keras.Model):
         if given.get("y") is None:
             return
         y, sample_weight = match_targets(
-            given["y"], given.get("sample_weight"), self._targets()
+            given["y"], given.get("sample_weight"), self._targets(), self._optional()
         )
         check_targets(y, sample_weight, self._count_classes())
         given["y"] = y
@@ -316,6 +346,15 @@ def _check_outputs(given: Any, outputs: dict[str, Tensor], argument: str) -> Non
             f"`{argument}` must have names of outputs as keys: {', '.join(outputs)}. "
             f"Received: {', '.join(map(str, unknown))}"
         )
+
+
+def _untrained(loss: Any, names: list[str]) -> list[str]:
+    """Names of the outputs that have no loss."""
+    if isinstance(loss, (list, tuple)):
+        loss = dict(zip(names, loss))
+    if not isinstance(loss, dict):
+        return []
+    return [name for name in names if loss.get(name) is None]
 
 
 def _every_loss_weight(loss: Any, loss_weights: Any) -> Any:

@@ -9,6 +9,7 @@ from painted import painted
 
 from keras_localize import boxes
 from keras_localize.boxes.formats import FORMATS
+from keras_localize.layers import PadToSquare
 
 
 def to_numpy(tensor):
@@ -98,3 +99,98 @@ def test_bad_arguments_name_themselves(call, words):
         call()
     for word in words:
         assert word in str(error.value)
+
+
+# --- everywhere that boxes may be ---
+
+FUNCTIONS = {
+    "convert": lambda x: boxes.convert(x, "rel_xyxy", "center_xywh", (40, 80)),
+    "convert sizes": lambda x: boxes.convert(x, "xywh", "rel_yxyx", SIZES),
+    "clip": lambda x: boxes.clip(x - x[:, ::-1]),
+    "clip sizes": lambda x: boxes.clip(x * 99, "xyxy", SIZES),
+    "area": boxes.area,
+    "flip": lambda x: boxes.flip(x, "rel_xywh"),
+    "flip sizes": lambda x: boxes.flip(x, "xyxy", SIZES),
+    "to_square": lambda x: boxes.to_square(x, (40, 80), 32, "rel_xyxy"),
+    "to_square sizes": lambda x: boxes.to_square(x, SIZES, 32),
+    "from_square sizes": lambda x: boxes.from_square(x, SIZES, 32),
+    "invert": lambda x: PadToSquare(32).invert(x, (40, 80)),
+}
+SIZES = np.array([[40, 80], [90, 30]], "int32")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_in_tf_data_on_every_backend(name, dtype, rng):
+    tf = pytest.importorskip("tensorflow")
+    given = (rng.uniform(0, 1, (6, 4)) * (50 if dtype == "int32" else 1)).astype(dtype)
+    data = tf.data.Dataset.from_tensor_slices(given).batch(2, drop_remainder=True)
+    for batch, found in zip(given.reshape(3, 2, 4), data.map(FUNCTIONS[name])):
+        expected = to_numpy(FUNCTIONS[name](batch))
+        if dtype != "float64" or keras.backend.backend() != "jax":
+            assert found.dtype.name == expected.dtype.name
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_overlaps_in_tf_data_are_refused_where_they_cannot_be():
+    tf = pytest.importorskip("tensorflow")
+    data = tf.data.Dataset.from_tensors(np.zeros((2, 4), "float32"))
+    if keras.backend.backend() == "tensorflow":
+        data.map(lambda x: boxes.iou(x, x))
+    else:
+        with pytest.raises(ValueError, match=r"`boxes1`.*tensors of `tf\.data`"):
+            data.map(lambda x: boxes.iou(x, x))
+
+
+def test_unknown_rank_in_tf_data_is_named():
+    tf = pytest.importorskip("tensorflow")
+
+    def unknown(x):
+        return tf.py_function(lambda y: y, [x], tf.float32)
+
+    data = tf.data.Dataset.from_tensors(np.zeros((2, 4), "float32"))
+    with pytest.raises(ValueError, match=r"`boxes`.*known rank.*set_shape"):
+        data.map(lambda x: boxes.flip(unknown(x)))
+    data = tf.data.Dataset.from_tensors(np.zeros((8, 9, 3), "float32"))
+    with pytest.raises(ValueError, match=r"`images`.*known rank.*set_shape"):
+        data.map(lambda x: PadToSquare(8)(unknown(x)))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_pair_of_heights_and_widths(count):
+    given = np.full((count, 4), 0.5, "float32")
+    heights, widths = np.arange(10, 10 + count), np.arange(100, 100 + count)
+    expected = boxes.convert(
+        given, "rel_xyxy", "xyxy", np.stack([heights, widths], axis=1)
+    )
+    for pair in (
+        (heights, widths),
+        (keras.ops.convert_to_tensor(heights), keras.ops.convert_to_tensor(widths)),
+    ):
+        found = boxes.convert(given, "rel_xyxy", "xyxy", pair)
+        np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
+
+
+@pytest.mark.parametrize("kind", ["xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw"])
+def test_one_box_in_many_images_is_flipped_in_each(kind):
+    box, sizes = np.ones((1, 4)), np.full((5, 2), 10) + np.arange(5)[:, None]
+    found = to_numpy(boxes.flip(box, kind, sizes))
+    for row, size in zip(found, sizes):
+        np.testing.assert_array_equal(row, to_numpy(boxes.flip(box[0], kind, size)))
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_symbolic_tensor_and_a_constant(first, dtype):
+    """As a box before the network, or an anchor."""
+    x = keras.Input((4,))
+    one = np.array([[0.1, 0.1, 0.6, 0.7]], dtype)
+    given = np.array([[0.1, 0.2, 0.6, 0.6], [0, 0, 1, 1]], "float32")
+    for name in ("iou", "giou", "diou", "ciou"):
+        function = getattr(boxes, name)
+        outputs = function(x, one) if first else function(one, x)
+        model = keras.Model(x, [outputs, boxes.flip(x, "xyxy", np.array([[9, 20]]))])
+        found, flipped = model(given)
+        expected = function(given, one) if first else function(one, given)
+        np.testing.assert_allclose(to_numpy(found), to_numpy(expected), rtol=1e-5)
+        np.testing.assert_allclose(to_numpy(flipped)[:, 0], 20 - given[:, 2])

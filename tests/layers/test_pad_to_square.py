@@ -198,7 +198,9 @@ def test_everything_else_is_carried_around(rng):
     out = PadToSquare(16, dtype="uint8")(data)
     assert list(out) == list(data)
     assert list(out["bounding_boxes"]) == ["boxes", "labels", "confidence"]
-    assert out["labels"] is data["labels"]
+    # Arrays become tensors, as in Keras's layers, which take no mixture.
+    assert keras.ops.is_tensor(out["labels"]) and int(out["labels"]) == 16_777_217
+    assert keras.ops.is_tensor(out["bounding_boxes"]["confidence"])
     assert out["extra"] is data["extra"]
     assert out["bounding_boxes"]["labels"] is data["bounding_boxes"]["labels"]
     assert out is not data and out["bounding_boxes"] is not data["bounding_boxes"]
@@ -555,3 +557,25 @@ def test_real_images_match_pillow(oxford_pets_dir):
         columns = slice(place.left, place.left + place.columns)
         # Pillow rounds to uint8 between its two passes.
         assert np.abs(out[rows, columns] - np.asarray(resized)).max() <= 2
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="XLA of TensorFlow")
+@pytest.mark.parametrize(
+    ("options", "compiles"),
+    [
+        ({}, True),
+        ({"interpolation": "nearest"}, True),
+        ({"antialias": True}, False),
+        ({"interpolation": "bicubic"}, False),
+        ({"interpolation": "lanczos5"}, False),
+    ],
+)
+def test_keras_compiles_no_resizing_that_xla_lacks(options, compiles):
+    layer = PadToSquare(8, **options)
+    assert layer.supports_jit == compiles
+    function = tf.function(layer, jit_compile=True)
+    if compiles:
+        function(tf.zeros((2, 12, 16, 3)))
+    else:  # or the flag is no longer needed
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            function(tf.zeros((2, 12, 16, 3)))

@@ -418,8 +418,8 @@ def test_without_training_it_is_pad_to_square(rng):
             to_numpy(out["images"]), to_numpy(expected["images"]), atol=atol
         )
         np.testing.assert_allclose(boxes_of(out), boxes_of(expected), atol=atol)
-    assert outputs[0]["labels"] is data["labels"]
-    np.testing.assert_array_equal(outputs[1]["labels"], data["labels"])
+    for out in outputs:
+        np.testing.assert_array_equal(to_numpy(out["labels"]), data["labels"])
     box = boxes_of(expected)
     back = to_numpy(view.invert(box, (120, 200)))
     np.testing.assert_allclose(back, data["bounding_boxes"]["boxes"], atol=1e-3)
@@ -523,3 +523,35 @@ def test_no_images_at_all(data_format):
     square = (0, 16, 16, 3) if data_format == "channels_last" else (0, 3, 16, 16)
     assert tuple(out["images"].shape) == square
     assert tuple(out["bounding_boxes"]["boxes"].shape) == (0, 4)
+
+
+@pytest.mark.parametrize("fill", [-1, 127.5, 300])
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_the_fill_of_nearest_is_that_of_the_compute_dtype(fill, dtype):
+    view = RandomSquareView(8, zoom=0.5, fill_value=fill, interpolation="nearest")
+    image = np.full((6, 8, 3), 7, dtype)
+    for training in (True, False):
+        out = to_numpy(view(image, training=training))
+        assert set(np.unique(out)) == {7.0, float(fill)} and out.dtype == "float32"
+
+
+def test_a_label_is_no_flag_of_the_training():
+    view = RandomSquareView(8)
+    with pytest.raises(TypeError, match="positional"):
+        view(np.zeros((8, 8, 3)), 1)
+
+
+@pytest.mark.parametrize("layer", [PadToSquare, RandomSquareView])
+def test_arrays_through_layers_of_keras_and_ours(layer):
+    data = {
+        "images": np.ones((2, 12, 16, 3), "float32"),
+        "bounding_boxes": {
+            "boxes": np.ones((2, 1, 4), "float32"),
+            "labels": np.zeros((2, 1)),
+        },
+        "labels": np.arange(2),
+    }
+    flip = keras.layers.RandomFlip(bounding_box_format="xyxy")
+    for out in (flip(layer(8)(data)), keras.layers.Pipeline([layer(8), flip])(data)):
+        assert tuple(out["images"].shape) == (2, 8, 8, 3)
+        assert to_numpy(out["labels"]).tolist() == [0, 1]

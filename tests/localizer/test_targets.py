@@ -12,6 +12,7 @@ from keras_localize import (
     train_localizer,
 )
 from keras_localize.boxes import iou
+from keras_localize.localizer.label_accuracy import LabelAccuracy
 from keras_localize.localizer.label_loss import LabelCrossentropy
 from keras_localize.localizer.targets import check_targets
 
@@ -56,6 +57,7 @@ def test_bad_targets_are_refused(targets, classes, message):
         ({"box": boxes(0, 0, 0, 1.0005, 1)}, None, 3),  # rounding
         ({"box": boxes(0, 0, 0, 0, 0)}, None, 3),
         ({"box": boxes(0, -1, -1, -1, 500)}, {"box": np.array([0, 1, 1, 1])}, 3),
+        ({"label": np.array([-1, 0, 9])}, {"label": np.array([0, 1, 0])}, 3),
         (
             {
                 "presence": np.array([[0], [1], [1], [1]]),
@@ -393,3 +395,95 @@ def test_channels_first_is_refused_by_name(backbone):
             train_localizer(localizer, data, verbose=0)
     finally:
         keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("kinds", [("one-hot", "ids"), ("ids", "one-hot")])
+def test_the_accuracy_of_both_kinds_of_labels_in_one_model(kinds, batch):
+    """Keras decides at the first batch which kind there is."""
+    x, y, _ = batch
+    given = {"ids": y["label"], "one-hot": np.eye(3, dtype="float32")[y["label"]]}
+    localizer = build_localizer(tiny_backbone(), 3)
+    localizer.compile()
+    first, second = ({**y, "label": given[kind]} for kind in kinds)
+    history = localizer.fit(x, first, validation_data=(x, second), verbose=0).history
+    found = localizer.predict(x, verbose=0)["label"].argmax(axis=1)
+    accuracy = (found == y["label"]).mean()
+    assert history["val_label_accuracy"] == [pytest.approx(accuracy)]
+    for targets in (first, second):
+        logs = localizer.evaluate(x, targets, verbose=0, return_dict=True)
+        assert logs["label_accuracy"] == pytest.approx(accuracy)
+
+
+def test_accuracy_against_counts(rng):
+    pred = rng.dirichlet(np.ones(4), 40).astype("float32")
+    ids, weight = rng.integers(0, 4, 40), rng.uniform(0, 1, 40)
+    for true in (ids, ids[:, None], np.eye(4)[ids], ids.astype("float32")):
+        metric = LabelAccuracy(4)
+        metric.update_state(true[:25], pred[:25], sample_weight=weight[:25])
+        metric.update_state(true[25:], pred[25:], sample_weight=weight[25:])
+        expected = np.average(pred.argmax(axis=1) == ids, weights=weight)
+        assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+    # One unit: the probability of the second class.
+    unit, ids = rng.uniform(0, 1, (40, 1)).astype("float32"), ids % 2
+    for true in (ids, ids[:, None], np.eye(2)[ids]):
+        metric = LabelAccuracy.from_config(LabelAccuracy(2).get_config())
+        metric.update_state(true, unit)
+        expected = ((unit[:, 0] > 0.5) == ids).mean()
+        assert float(metric.result()) == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("form", ["dict", "list"])
+def test_an_output_without_a_loss_needs_no_target(form, batch):
+    x, y, _ = batch
+    localizer = build_localizer(tiny_backbone(), 3, presence=True)
+    box_head = localizer.head.get_weights()
+    losses = {"label": "sparse_categorical_crossentropy", "box": None, "presence": None}
+    if form == "list":
+        losses = [losses[name] for name in localizer.output_names]
+    localizer.compile(loss=losses)
+    history = localizer.fit(x, {"label": y["label"]}, epochs=2, verbose=0).history
+    assert history["loss"][1] < history["loss"][0]
+    assert "label_accuracy" in history
+    # No more than the weight decay.
+    for before, after in zip(box_head, localizer.head.get_weights()):
+        np.testing.assert_allclose(before, after, rtol=1e-4)
+    logs = localizer.evaluate(x, y, verbose=0, return_dict=True)
+    assert "box_iou" not in logs and logs["loss"] < history["loss"][0]
+    # A metric needs the target.
+    localizer.compile(loss=losses, metrics={"box": [IoUMetric()]})
+    logs = localizer.evaluate(x, y, verbose=0, return_dict=True)
+    assert logs["box_iou"] > 0
+    with pytest.raises(ValueError, match="`y` must have a target for each"):
+        localizer.fit(x, {"label": y["label"]}, verbose=0)
+    localizer.compile()
+    with pytest.raises(ValueError, match="`y` must have a target for each"):
+        localizer.fit(x, {"label": y["label"]}, verbose=0)
+    # The quality needs the box.
+    localizer = build_localizer(tiny_backbone(), 3, quality=True)
+    localizer.compile(loss={"box": None})
+    with pytest.raises(ValueError, match="`y` must have a target for each"):
+        localizer.fit(x, {"label": y["label"]}, verbose=0)
+
+
+def test_a_list_of_callbacks_of_keras(batch):
+    x, y, w = batch
+    localizer = build_localizer(tiny_backbone(), 3)
+    start = localizer.get_weights()
+    nan = keras.callbacks.TerminateOnNaN()
+
+    def train(callbacks):
+        keras.utils.set_random_seed(0)
+        localizer.set_weights(start)
+        localizer.compile()
+        options = {"sample_weight": w, "batch_size": 2, "epochs": 3, "verbose": 0}
+        localizer.fit(x, y, callbacks=callbacks, **options)
+        return localizer.get_weights()
+
+    expected = train([nan])
+    listed = keras.callbacks.CallbackList([nan], model=localizer, add_history=True)
+    listed.set_params({"epochs": 3, "steps": -(-len(x) // 2)})
+    for _ in range(2):
+        for one, other in zip(train(listed), expected):
+            np.testing.assert_array_equal(one, other)
+        assert len(listed.callbacks) == 2

@@ -34,7 +34,17 @@ def in_foreign_graph(tensor: Tensor) -> bool:
 def namespace_of(tensor: Tensor) -> TensorNamespace:
     """The operations for `tensor`: TensorFlow's in its graphs, else `keras.ops`."""
     if in_tf_graph(tensor):
-        from keras_localize.layers import tensorflow_namespace
+        from keras_localize.boxes import tensorflow_namespace
 
         return tensorflow_namespace
     return ops
+
+
+def check_rank(tensor: Tensor, argument: str) -> None:
+    """Raises the ValueError for a tensor of `tf.data` whose rank is not known."""
+    if getattr(tensor.shape, "rank", 0) is None:
+        raise ValueError(
+            f"`{argument}` must have a known rank. Received a tensor of unknown shape, "
+            "as `tf.py_function` and `tf.io.decode_image` give it: use `set_shape`, or "
+            "`expand_animations=False`"
+        )

@@ -45,6 +45,10 @@ min = tf.reduce_min
 sum = tf.reduce_sum
 
 
+def add(x1: Any, x2: Any) -> Tensor:
+    return x1 + x2
+
+
 def array(x: Any, dtype: Any) -> Tensor:
     return tf.cast(x, dtype)
 
@@ -60,6 +64,10 @@ def shape(x: Tensor) -> tuple[Any, ...]:
         return tuple(known)
     actual = tf.shape(x)
     return tuple(actual[i] if side is None else side for i, side in enumerate(known))
+
+
+def subtract(x1: Any, x2: Any) -> Tensor:
+    return x1 - x2
 
 
 def _resize(

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 import keras_localize
+from keras_localize.boxes import tensorflow_namespace
 from keras_localize.boxes.array_namespace import ArrayNamespace, TensorNamespace
-from keras_localize.layers import tensorflow_namespace
-from keras_localize.layers.tf_data import in_tf_graph, namespace_of
+from keras_localize.boxes.tf_data import in_tf_graph, namespace_of
 
 
 def operations(protocol):
@@ -66,6 +66,7 @@ IMAGES = np.random.default_rng(1).uniform(0, 255, (2, 9, 12, 3)).astype("float32
 
 CALLS = {
     "abs": lambda xp, x, i, b: xp.abs(x),
+    "add": lambda xp, x, i, b: xp.add(x, 2 * x),
     "all": lambda xp, x, i, b: xp.all(b, axis=-1, keepdims=True),
     "arange": lambda xp, x, i, b: xp.arange(xp.shape(x)[0]),
     "array": lambda xp, x, i, b: xp.array(i, dtype="float32"),
@@ -93,6 +94,7 @@ CALLS = {
     "shape": lambda xp, x, i, b: xp.cast(xp.stack(xp.shape(x), axis=0), "int32"),
     "squeeze": lambda xp, x, i, b: xp.squeeze(x[:, :1], 1),
     "stack": lambda xp, x, i, b: xp.stack([x, x + 1], axis=-1),
+    "subtract": lambda xp, x, i, b: xp.subtract(1, x),
     "sum": lambda xp, x, i, b: xp.sum(x, axis=-1, keepdims=True),
     "take": lambda xp, x, i, b: xp.take(x, xp.arange(2), axis=2),
     "transpose": lambda xp, x, i, b: xp.transpose(x, (2, 0, 1)),
