@@ -442,14 +442,15 @@ def test_an_output_without_a_loss_needs_no_target(form, batch):
     if form == "list":
         losses = [losses[name] for name in localizer.output_names]
     localizer.compile(loss=losses)
-    history = localizer.fit(x, {"label": y["label"]}, epochs=2, verbose=0).history
-    assert history["loss"][1] < history["loss"][0]
+    labels = {"label": y["label"]}
+    start = localizer.evaluate(x, labels, verbose=0, return_dict=True)
+    history = localizer.fit(x, labels, epochs=20, verbose=0).history
     assert "label_accuracy" in history
     # No more than the weight decay.
     for before, after in zip(box_head, localizer.head.get_weights()):
-        np.testing.assert_allclose(before, after, rtol=1e-4)
+        np.testing.assert_allclose(before, after, rtol=1e-3)
     logs = localizer.evaluate(x, y, verbose=0, return_dict=True)
-    assert "box_iou" not in logs and logs["loss"] < history["loss"][0]
+    assert "box_iou" not in logs and logs["loss"] < start["loss"]
     # A metric needs the target.
     localizer.compile(loss=losses, metrics={"box": [IoUMetric()]})
     logs = localizer.evaluate(x, y, verbose=0, return_dict=True)
