@@ -126,11 +126,11 @@ class LocalizationModel(keras.Model):
         Targets and weights are dicts by output, or lists in the order of
         `output_names`; those that the model has no output for are ignored. Targets:
         label (B,) class ids or (B, classes) one-hot, box (B, 4) `rel_xyxy`, presence
-        (B, 1) of 1 and 0; weights: (B,). Callbacks
-        that monitor an IoU or an accuracy need no `mode=`. Batches of this library
-        have the order and the draws of the epoch of this `fit`, whatever they were
-        used for before; see `keras_localize.datasets.EpochOrder`. There is a warning
-        for an array of images outside [0, 255].
+        (B, 1) of 1 and 0; weights: (B,). Callbacks that monitor a loss, an IoU or an
+        accuracy need no `mode=`. Batches of this library have the order and the draws
+        of the epoch of this `fit`, whatever they were used for before; see
+        `keras_localize.datasets.EpochOrder`. There is a warning for an array of images
+        outside [0, 255].
 
         Raises:
             ValueError: for class ids out of range and boxes that are not `rel_xyxy`,
@@ -306,12 +306,15 @@ class LocalizationModel(keras.Model):
             check_same_classes(self, data, argument)
 
     def _set_modes(self, callbacks: list[keras.callbacks.Callback]) -> None:
-        """Tells callbacks of Keras the direction of metrics that it does not know."""
+        """Tells callbacks of Keras the direction of values that it does not know."""
+        modes = dict.fromkeys(self._rising, "max")
+        modes |= {f"{name}_loss": "min" for name in self.output_names}
+        modes["box_mse"] = "min"
         for callback in callbacks:
             # A callback of the user's own may have an attribute of this name.
             monitor = str(getattr(callback, "monitor", "")).removeprefix("val_")
-            if getattr(callback, "mode", None) == "auto" and monitor in self._rising:
-                callback.mode = "max"
+            if getattr(callback, "mode", None) == "auto":
+                callback.mode = modes.get(monitor, "auto")
 
 
 @keras.saving.register_keras_serializable(package="keras_localize")

@@ -186,6 +186,16 @@ def test_a_callback_on_an_accuracy_needs_no_mode(name, metrics, images):
     assert callback.best == history[name][0] and callback.mode == "max"
 
 
+@pytest.mark.parametrize("name", ["box_loss", "label_loss", "box_mse"])
+def test_a_callback_on_one_of_the_losses_needs_no_mode(name, images):
+    localizer = build_localizer(tiny_backbone(), 3, preprocessing=None)
+    localizer.compile()
+    targets = {"label": np.array([0, 1, 2, 1]), "box": np.full((4, 4), 0.5)}
+    callback = keras.callbacks.EarlyStopping(name)
+    history = localizer.fit(images, targets, verbose=0, callbacks=[callback]).history
+    assert callback.best == history[name][0] and callback.mode == "min"
+
+
 @pytest.mark.parametrize("monitor", [None, ["loss", "val_loss"]])
 def test_a_callback_may_have_a_monitor_of_its_own(monitor, images):
     callback = keras.callbacks.Callback()
