@@ -115,12 +115,12 @@ def check_choice(value: Any, choices: Sequence[str], argument: str) -> None:
         )
 
 
-def check_answers(localizations: Iterable[Any]) -> None:
+def check_answers(answers: Iterable[Any], argument: str = "localizations") -> None:
     """Raises a ValueError unless each is an answer of `localize`, or None."""
-    for each in localizations:
+    for each in answers:
         if each is not None and not hasattr(each, "box"):
             raise ValueError(
-                "`localizations` must hold answers of `localize`, or None. "
+                f"`{argument}` must hold answers of `localize`, or None. "
                 "(`iter_localize` gives pairs of a source and an answer.) "
                 f"Received: {type(each).__name__}"
             )

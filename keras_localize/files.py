@@ -26,6 +26,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     Raises:
         IsADirectoryError: where a file would replace a folder, and all that is in it.
         NotADirectoryError: where a folder would replace a file.
+        ValueError: for the working directory, whose files this program would lose.
         OSError: where it cannot be written. `path` is as it was before.
 
     Example:
@@ -37,7 +38,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     >>> Path("runs/report.txt").read_text()
     'done'
     """
-    path = Path(path).absolute()
+    path = Path(path)
+    if path.absolute() == Path.cwd():
+        raise ValueError(
+            f"`path` must not be the working directory, which would be replaced. "
+            f"Received: path={path}"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
         written, replaced = Path(folder) / "new", Path(folder) / "old"

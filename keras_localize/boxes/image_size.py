@@ -15,8 +15,7 @@ def sides(
     """`image_size` as (height, width), each shaped to meet the boxes' coordinates.
 
     A pair of numbers comes back as Python numbers; a pair of scalar tensors as such,
-    a tensor (B, 2), or a tuple of two (B,), as two tensors (B, 1, ...), of `dtype`, by
-    default the boxes'.
+    a tensor (B, 2) as two tensors (B, 1, ...), of `dtype`, by default the boxes'.
     """
     if image_size is None:
         raise ValueError(
@@ -35,9 +34,9 @@ def sides(
             return int(pair[0]), int(pair[1])
         if all(map(_is_scalar, pair)):
             return tuple(xp.array(side, dtype=dtype) for side in pair)
-    if isinstance(image_size, tuple) and all(map(_is_array, image_size)):
-        heights_and_widths = [xp.array(side, dtype=dtype) for side in image_size]
-        image_size = xp.stack(heights_and_widths, axis=-1)
+        if isinstance(image_size, tuple) and all(map(_is_array, pair)):
+            # Heights and widths, which for two images look like two sizes.
+            raise _bad_image_size("a pair of arrays; stack them along the last axis")
     if not hasattr(image_size, "shape") or isinstance(image_size, np.ndarray):
         try:
             given = np.asarray(image_size)

@@ -71,9 +71,9 @@ def read_csv(
       img_width`, or `height width` where those are not the box's. The size is
       compared with the image's.
 
-    A table of one class needs no column for it, if `class_names` holds that one name.
-    Without a header, `columns` says the number of every column. Two columns of the
-    same name are an error where one of them is needed.
+    A table of one class needs no column for it: `columns={"label": None}`, and
+    `class_names` with that one name. Without a header, `columns` says the number of
+    every column. Two columns of the same name are an error where one of them is needed.
 
     **Pixels or fractions** is decided once for the whole table, unless
     `bounding_box_format` says it. A box with a number beyond [-1, 2] is in pixels. Any
@@ -93,9 +93,9 @@ def read_csv(
         csv_path: the table.
         columns: names of columns that the lists above do not have, or their numbers
             from 0 (-1 is the last): a dict with any of `"image"`, `"label"`, `"box"`
-            (four) and `"image_size"` (height and width, or None: there is no size,
-            and `height` and `width` are something else). Without a header: the
-            numbers of at least the first three, such as
+            (four) and `"image_size"` (height and width). None for the label: all rows
+            are of one class; for the size: there is none, and `height` and `width` are
+            something else. Without a header: at least the first three, such as
             `{"image": 0, "label": 5, "box": (1, 2, 3, 4)}`.
         bounding_box_format: format of the box; see `keras_localize.boxes.convert`.
             None: what the names of its columns say, `xyxy` where they say nothing, in
@@ -208,7 +208,8 @@ def read_csv(
     # Of a large table they are large.
     del reader, parts, simple
     dataset = collector.dataset(path)
-    if unclear:
+    # A size that is not trusted was compared with the image's.
+    if unclear == "box" or (unclear and policy.trusts_sizes):
         _check_sides(dataset, path)
     return dataset
 
@@ -223,9 +224,9 @@ def _check_sides(dataset: LocalizationDataset, path: Path) -> None:
     if (boxes[:, 2:] == 1).all() and CLIPPED in dataset.summary().handled:
         raise AnnotationError(
             path,
-            "width and height of the box, or of the image?",
-            field="`columns`",
-            expected='"box", and "image_size" (None: the table states no size)',
+            "sides of the box or of the image",
+            field="`width` and `height`",
+            expected='`columns` with "box", and "image_size" (None: there is none)',
         )
 
 
@@ -261,7 +262,9 @@ def _row_reader(
             expected='at most columns={"label": ...}',
             received={"columns": given, "bounding_box_format": bounding_box_format},
         )
-    [attribute] = given.get("label", [None])
+    attribute = next(iter(given.get("label", ())), None)
+    # As for other tables, it must be asked for.
+    only_class = only_class if given.get("label") == () else None
     return ViaRows(table, None if attribute is None else str(attribute), only_class)
 
 

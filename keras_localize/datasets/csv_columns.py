@@ -69,8 +69,8 @@ class Columns:
         names: what errors call the columns.
         header: whether the first row names the columns.
         only_class: the class of all objects, where no column holds it.
-        unclear: whether columns `width` and `height` were taken for the sides of the
-            boxes or of the images by their names, which do not say it.
+        unclear: what columns `width` and `height` were taken for, `"box"` or
+            `"image_size"`, by their names, which do not say it.
     """
 
     image: int
@@ -81,7 +81,7 @@ class Columns:
     names: list[str]
     header: bool
     only_class: str = ""
-    unclear: bool = False
+    unclear: str | None = None
 
     @property
     def image_name(self) -> str:
@@ -101,7 +101,7 @@ def check_columns(columns: Mapping[str, Any] | None) -> dict[str, tuple[Column, 
     checked = {}
     for key, value in (columns or {}).items():
         check_choice(key, tuple(_COUNTS), "columns")
-        if key == "image_size" and value is None:
+        if key in ("image_size", "label") and value is None:
             checked[key] = ()
             continue
         count = _COUNTS[key]
@@ -140,8 +140,7 @@ def find_columns(
             from another, or that is named twice.
     """
     names = table.rows[0][1]
-    needed = ("image", "box") if only_class else ("image", "label", "box")
-    header = not _numbered(given, needed) or _is_header(names, given)
+    header = not _numbered(given) or _is_header(names, given)
     if not header:
         names = [f"column {number}" for number in range(len(names))]
     finder = _Finder(table, names)
@@ -154,14 +153,21 @@ def find_columns(
     if "image" not in found:
         finder.guess("image", [(name,) for name in IMAGE_NAMES])
     label = found.get("label")
-    if label is None and header:
+    if "label" not in given:
         label = finder.search([(name,) for name in LABEL_NAMES])
-        if label is None and only_class is None:
+        if label is None:
             raise finder.missing(
                 "label",
-                "one of the names that `read_csv` documents, or `class_names` with "
-                "the one class of all rows",
+                "one of the names that `read_csv` documents (where all rows are of one "
+                'class, `columns={"label": None}` and `class_names` with its name)',
             )
+    elif label is None and only_class is None:
+        raise AnnotationError(
+            table.path,
+            "no column for the label",
+            field="`class_names`",
+            expected='one name, the class of all rows, with columns={"label": None}',
+        )
     if "image_size" in given:
         size = found.get("image_size")
     else:
@@ -175,9 +181,13 @@ def find_columns(
         names,
         header,
         only_class or "",
-        unclear=any(
-            key not in given and _SIDES[1][0] in finder.plain_names(numbers or ())
-            for key, numbers in (("box", box), ("image_size", size))
+        unclear=next(
+            (
+                key
+                for key, numbers in (("box", box), ("image_size", size))
+                if key not in given and "width" in finder.plain_names(numbers or ())
+            ),
+            None,
         ),
     )
 
@@ -345,9 +355,9 @@ def _agreed(named: str, asked: str, names: Sequence[str]) -> str | None:
     return named if agrees[named] else None
 
 
-def _numbered(given: Mapping[str, Sequence[Column]], needed: Sequence[str]) -> bool:
+def _numbered(given: Mapping[str, Sequence[Column]]) -> bool:
     """Whether the user gives all columns that must be there, by number."""
-    return all(key in given for key in needed) and not any(
+    return all(key in given for key in ("image", "label", "box")) and not any(
         isinstance(column, str) for columns in given.values() for column in columns
     )
 

@@ -108,19 +108,22 @@ def read_labelme(
 
 def _read_file(file: Path, max_bytes: int) -> FileContent:
     content = _read_json(file, max_bytes)
-    objects, notes = [], []
-    for position, shape in enumerate(content["shapes"]):
-        obj, note = _object(shape, file, f"shapes[{position}]")
-        objects.append(obj)
-        notes += [note] if note else []
+
+    def objects(notes: list[str]) -> list[AnnotatedObject]:
+        found = []
+        for position, shape in enumerate(content["shapes"]):
+            obj, note = _object(shape, file, f"shapes[{position}]")
+            found.append(obj)
+            notes += [note] if note else []
+        return found
+
     name = content.get("imagePath")
     return FileContent(
         image_name=name if isinstance(name, str) else "",
         image_field="imagePath",
         objects=objects,
-        size=_size(content, file),
+        size=partial(_size, content, file),
         size_field="imageHeight",
-        notes=tuple(dict.fromkeys(notes)),
     )
 
 

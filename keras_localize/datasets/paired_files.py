@@ -25,18 +25,17 @@ class FileContent(NamedTuple):
     Attributes:
         image_name: the image's file name, "" where the file says none.
         image_field: the part of the file that holds it.
-        objects: the objects.
-        size: (height, width) of the image, or None.
+        objects: reads the objects, and adds to the notes what had to be decided (see
+            `Annotation`). Later, because an error in them must not hide the image.
+        size: reads the (height, width) of the image, or None.
         size_field: the part of the file that holds it.
-        notes: what had to be decided; see `Annotation`.
     """
 
     image_name: str
     image_field: str
-    objects: list[AnnotatedObject]
-    size: tuple[float, float] | None
+    objects: Callable[[list[str]], list[AnnotatedObject]]
+    size: Callable[[], tuple[float, float] | None]
     size_field: str
-    notes: tuple[str, ...] = ()
 
 
 def read_paired_files(
@@ -70,7 +69,7 @@ def read_paired_files(
         path = None
         with collector.record(stem):
             content = parse(file)
-            notes = list(content.notes)
+            notes: list[str] = []
             path = _image(content, file, images, composed(stem), notes)
             used.add(path)
             collector.keep(
@@ -78,10 +77,10 @@ def read_paired_files(
                     name=images.name(path),
                     path=path,
                     source=str(file),
-                    objects=content.objects,
-                    size=content.size,
+                    objects=content.objects(notes),
+                    size=content.size(),
                     size_field=content.size_field,
-                    notes=notes,
+                    notes=list(dict.fromkeys(notes)),
                 )
             )
         if path is None and composed(stem) not in images.by_stem:

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
+
+from keras_localize.arrays import to_numpy
 
 
 def selected(
@@ -25,9 +28,12 @@ def selected(
         return position(index)
     if isinstance(index, slice):
         return np.arange(count)[index]
-    array = np.asarray(index)
-    if array.dtype.kind == "U":
-        array = np.array([position(str(name)) for name in array.flat])
+    array = to_numpy(index) if keras.ops.is_tensor(index) else np.asarray(index)
+    names = array.dtype.kind == "U" or (
+        array.dtype.kind == "O" and all(isinstance(name, str) for name in array.flat)
+    )
+    if names and array.ndim:
+        array = np.array([position(str(name)) for name in array.flat], int)
     elif array.size == 0:
         array = array.astype(int)
     if array.ndim == 0 and array.dtype.kind in "iu":
@@ -41,5 +47,5 @@ def selected(
         )
     numbers = np.arange(count)[array]
     if len(np.unique(numbers)) < len(numbers):
-        raise ValueError(f"`index` must hold each record once. Received: {index}")
+        raise ValueError(f"`index` must hold each record once. Received: {array}")
     return numbers

@@ -122,14 +122,12 @@ def read_voc(
 
 def _read_file(file: Path, one_based: bool, max_bytes: int) -> FileContent:
     root = parse_xml(file, max_bytes)
-    notes: list[str] = []
     return FileContent(
         image_name=(root.findtext("filename") or "").strip(),
         image_field="filename",
-        objects=read_objects(root, file, one_based, notes),
-        size=stated_size(root, file),
+        objects=partial(read_objects, root, file, one_based),
+        size=partial(stated_size, root, file),
         size_field="size",
-        notes=tuple(dict.fromkeys(notes)),
     )
 
 

@@ -73,7 +73,8 @@ def corners(
     if task != "detect" and count >= 6:
         if count % 2 == 0:
             return hull(_pairs(values)), "box around a polygon"
-        if 0 <= values[-1] <= 1 or _is_track(values[-1]):
+        inside = max(values[:-1]) <= 1 + _SLACK
+        if 0 <= values[-1] <= 1 or (inside and _is_track(values[-1])):
             return hull(_pairs(values[:-1])), "box around a polygon"
     raise malformed(values, path, place)
 
@@ -97,8 +98,10 @@ def are_poses(lines: Iterable[Sequence[float]]) -> bool | None:
         True, False for polygons, or None if they may be more than one of these.
     """
     longer = [values for values in lines if len(values) >= 6]
-    if not longer or len({len(values) for values in longer}) > 1:
+    if not longer:
         return False
+    if len({len(values) for values in longer}) > 1:
+        return None if sum(map(_has_flags, longer)) > len(longer) / 2 else False
     if all(map(_has_track, longer)):
         return None
     flagged = sum(map(_has_flags, longer))

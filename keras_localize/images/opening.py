@@ -120,9 +120,9 @@ def _copied(image: Image.Image) -> Image.Image:
         finally:
             if isinstance(image, ImageFile.ImageFile):
                 image.filename = name
-    # After `copy`, which decodes: Pillow turns TIFF files upright while it does.
-    upright = not isinstance(image, ImageFile.ImageFile)
-    set_orientation_tag(copy, 1 if upright else orientation_tag(image))
+        # After `copy`, which decodes: Pillow turns TIFF files upright while it does.
+        upright = not isinstance(image, ImageFile.ImageFile)
+        set_orientation_tag(copy, 1 if upright else orientation_tag(image))
     copy.format = image.format
     return copy
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
+from keras_localize.arrays import to_numpy
 from keras_localize.boxes.tf_data import (
     check_rank,
     in_foreign_graph,
@@ -55,15 +56,29 @@ def join(data: Any, moved: Any) -> Any:
     graph = in_tf_graph(moved["images"])
 
     def beside(value: Any) -> Any:
-        # A layer of Keras refuses arrays beside tensors.
-        numbers = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
-        return ops.convert_to_tensor(value) if numbers and not graph else value
+        return value if graph else _tensor_of(value)
 
     joined = {k: moved[k] if k in moved else beside(v) for k, v in data.items()}
     if "bounding_boxes" in moved:
         others = {k: beside(v) for k, v in data["bounding_boxes"].items()}
         joined["bounding_boxes"] = others | moved["bounding_boxes"]
     return joined
+
+
+def _tensor_of(value: Any) -> Any:
+    """An array of numbers as a tensor, which layers of Keras want beside tensors.
+
+    Anything else stays what it is, and so does an array whose numbers the backend does
+    not have, such as large int64 on JAX.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+        return value
+    try:
+        tensor = ops.convert_to_tensor(value)
+    except (TypeError, ValueError):
+        return value
+    same = np.array_equal(to_numpy(tensor), value, equal_nan=value.dtype.kind == "f")
+    return tensor if same else value
 
 
 def check_inputs(data: Any, data_format: DataFormat, ragged_boxes: bool) -> Any:

@@ -83,7 +83,8 @@ class PadToSquare(keras.layers.Layer):
         - `"segmentation_masks"`: `(H, W, 1)` or `(H, W)`, or a batch of these, moved
           by the same map, nearest neighbour, filled with 0, dtype kept.
 
-        Other keys (labels, values of any type) come out as they went in.
+        Other keys (labels, values of any type) come out as they went in, but arrays of
+        numbers as tensors, as from Keras's layers.
 
     Output:
         The same structure; the dict is a new one. Images `(size, size, C)` in the

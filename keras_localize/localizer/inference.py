@@ -156,7 +156,9 @@ class Localizes:
         """As `localize`, one answer at a time, for any number of images.
 
         Images are read while earlier ones are predicted, and only a few batches are
-        in memory.
+        in memory. What a generator gives may be closed or filled anew before the next:
+        its open PIL images are decoded at once, one after another. Paths and bytes
+        are decoded by several threads.
 
         Args:
             images: as in `localize`; iterables are read as far as needed.

@@ -46,16 +46,15 @@ class LabelAccuracy(keras.metrics.MeanMetricWrapper):
     def _values(self, y_true: Any, y_pred: Any) -> Tensor:
         """1 for each image with the right class, else 0."""
         true, pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        ids = ops.reshape(true, (-1,)) if true.ndim < 2 or true.shape[1] == 1 else None
-        if ids is None:
-            ids = ops.argmax(true, axis=1)
+        one_hot = len(true.shape) == 2 and true.shape[1] > 1
+        ids = ops.argmax(true, axis=1) if one_hot else ops.reshape(true, (-1,))
         if pred.shape[-1] < self.num_classes:
-            found = ops.cast(pred[:, 0] > 0.5, "int32")
+            # Probabilities of the second class.
+            ids = ops.cast(ids, "float32") > 0.5
+            right = ops.equal(ids, pred[:, 0] > 0.5)
         else:
-            found = ops.argmax(pred, axis=-1)
-        return ops.cast(
-            ops.equal(ops.cast(ids, "int32"), ops.cast(found, "int32")), self.dtype
-        )
+            right = ops.equal(ops.cast(ids, "int32"), ops.argmax(pred, axis=-1))
+        return ops.cast(right, self.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {"num_classes": self.num_classes, "name": self.name, "dtype": self.dtype}

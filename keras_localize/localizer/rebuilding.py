@@ -15,9 +15,7 @@ _Model = TypeVar("_Model", bound=keras.Model)
 
 def rebuilt(model: _Model, config: dict[str, Any]) -> _Model:
     """A model of the same class from this config, with the model's weights."""
-    # Layers of one's own need not be registered: the model knows their classes.
-    layers = [type(layer) for _, layer in sublayers(model)]
-    with keras.saving.custom_object_scope({kind.__name__: kind for kind in layers}):
+    with keras.saving.custom_object_scope(_unregistered(model)):
         made = type(model).from_config(config)
     # A file merges the weights of LoRA, for which a new model has no variables.
     with tempfile.TemporaryDirectory() as folder:
@@ -32,6 +30,29 @@ def in_float32(model: _Model) -> _Model:
     config = model.get_config()
     whole = _with_float32(config)
     return model if whole == config else rebuilt(model, whole)
+
+
+def _unregistered(model: keras.Model) -> dict[str, type]:
+    """The classes of layers that a config does not find, but the model knows.
+
+    Raises:
+        ValueError: for two of the same name.
+    """
+    kinds: dict[str, type] = {}
+    for kind in {type(layer) for _, layer in sublayers(model)}:
+        name = kind.__name__
+        if kind.__module__.startswith("keras.") or (
+            keras.saving.get_registered_name(kind) != name
+        ):
+            continue
+        if name in kinds:
+            raise ValueError(
+                f"`localizer` has two classes of layers that are called {name}. "
+                "Register them with `keras.saving.register_keras_serializable`, in "
+                "packages of different names"
+            )
+        kinds[name] = kind
+    return kinds
 
 
 def _with_float32(config: Any) -> Any:

@@ -39,12 +39,14 @@ def match_targets(
     targets = _by_name(targets, names, "y")
     known = {*targets, *names}
     given = [targets[name] for name in names if targets.get(name) is not None]
-    if "presence" in names and "presence" not in targets and given:
+    left_out = "presence" not in targets or "presence" in optional
+    if "presence" in names and targets.get("presence") is None and given and left_out:
         targets = {**targets, "presence": _ones(given[0])[:, None]}
     missing = {name for name in names if targets.get(name) is None}
-    if missing - set(optional) or not given:
+    needed = [name for name in names if name not in optional]
+    if missing.intersection(needed) or not given:
         raise ValueError(
-            f"`y` must have a target for each of {', '.join(names)}. Received: "
+            f"`y` must have a target for each of {', '.join(needed)}. Received: "
             f"{', '.join(map(str, targets)) or 'nothing'}"
         )
     blank = {name: _zeros(given[0], _SIZES[name]) for name in missing}

@@ -71,8 +71,9 @@ class LocalizationModel(keras.Model):
                 sigmoid unit), `BoxLoss` (5 L1 + 2 GIoU) for the box, and binary
                 cross-entropy for presence and quality. A dict may
                 name some of the outputs only: the others keep their default. An
-                output whose loss is None is not trained, and without a metric of its
-                own it needs no target.
+                output whose loss is None is not trained (with a quality the box needs
+                both losses to be None), and without a metric of its own it needs no
+                target.
             loss_weights: as in Keras; by default every loss counts 1.
             metrics: `"auto"`: accuracy for label and presence, IoU and mean squared
                 error for the box, as weighted metrics, so that an image without a box
@@ -165,18 +166,12 @@ class LocalizationModel(keras.Model):
         if takes_epochs(given.get("x")):
             # Keras would shuffle the batches of a PyDataset once more.
             given["shuffle"] = False
-        listed: list[Any] = keras.tree.flatten(callbacks) if callbacks else []
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            listed = callbacks.callbacks
-            for callback in own:
-                callback.set_model(self)
-                callback.set_params(
-                    {"epochs": given.get("epochs", 1), **(callbacks.params or {})}
-                )
-            callbacks.callbacks = [*own, *listed]
-        else:
-            given["callbacks"] = [*own, *listed]
-        self._set_modes(listed)
+            # Keras makes one with the epochs and steps of this `fit`.
+            callbacks = callbacks.callbacks
+        callbacks = keras.tree.flatten(callbacks) if callbacks else []
+        self._set_modes(callbacks)
+        given["callbacks"] = [*own, *callbacks]
         try:
             return super().fit(**given)
         except BaseException:
@@ -188,9 +183,6 @@ class LocalizationModel(keras.Model):
                     if callback.model is not None:
                         callback.on_train_end()
             raise
-        finally:
-            if isinstance(callbacks, keras.callbacks.CallbackList):
-                callbacks.callbacks = listed
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`, after the check of the targets that `fit` makes."""
@@ -261,10 +253,10 @@ class LocalizationModel(keras.Model):
     def _optional(self) -> set[str]:
         """Outputs whose targets may be missing: nothing is computed of them.
 
-        The quality needs the box.
+        The target of the quality is computed from that of the box.
         """
-        needed = {"box"} if "quality" in self.output_names else set()
-        return set(self._unused - needed)
+        quality = "quality" in self.output_names and "quality" not in self._unused
+        return set(self._unused) - ({"box"} if quality else set())
 
     def _matched(self, y: Any, sample_weight: Any) -> tuple[Any, Any]:
         y, sample_weight = match_targets(

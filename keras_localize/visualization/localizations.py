@@ -109,7 +109,9 @@ def plot_localizations(
         axis.set_axis_off()
         below = {"ha": "center", "va": "top", "transform": axis.transAxes}
         small = {"fontsize": 7, "color": "grey", "parse_math": False}
-        axis.text(0.5, -0.02, name, **below, **small)
+        # The name of a file may be no UTF-8.
+        shown = name.encode("utf-8", "replace").decode()
+        axis.text(0.5, -0.02, shown, **below, **small)
         pixels = _pixels(image, guess.skipped)
         if pixels is None:
             axis.set_title("could not be read", fontsize=9)
@@ -187,7 +189,7 @@ def _entries(
     if hasattr(given, "box"):
         given = [given]
     if isinstance(given, (list, tuple)) and any(_is_pair(each) for each in given):
-        check_answers(given)
+        check_answers(given, argument)
     if not isinstance(given, dict) and all(
         answer is None or hasattr(answer, "box") for answer in given
     ):

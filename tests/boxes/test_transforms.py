@@ -157,18 +157,17 @@ def test_unknown_rank_in_tf_data_is_named():
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_a_pair_of_heights_and_widths(count):
+def test_a_pair_of_heights_and_widths_is_refused(count):
+    """Of two images they look like two sizes."""
     given = np.full((count, 4), 0.5, "float32")
     heights, widths = np.arange(10, 10 + count), np.arange(100, 100 + count)
-    expected = boxes.convert(
-        given, "rel_xyxy", "xyxy", np.stack([heights, widths], axis=1)
-    )
-    for pair in (
-        (heights, widths),
-        (keras.ops.convert_to_tensor(heights), keras.ops.convert_to_tensor(widths)),
-    ):
-        found = boxes.convert(given, "rel_xyxy", "xyxy", pair)
-        np.testing.assert_array_equal(to_numpy(found), to_numpy(expected))
+    tensors = tuple(map(keras.ops.convert_to_tensor, (heights, widths)))
+    for pair in ((heights, widths), tensors):
+        with pytest.raises(ValueError, match=r"`image_size`.*stack them"):
+            boxes.convert(given, "rel_xyxy", "xyxy", pair)
+    sizes = [np.array([10, 100])] * count
+    found = boxes.convert(given, "rel_xyxy", "xyxy", sizes)
+    np.testing.assert_allclose(to_numpy(found), [[50, 5, 50, 5]] * count)
 
 
 @pytest.mark.parametrize("kind", ["xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw"])

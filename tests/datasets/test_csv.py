@@ -292,7 +292,7 @@ def test_arguments_that_are_no_columns(tables):
         ({"box": (1, 2, 3, None)}, "4 names or numbers"),
         ({"image": ("a",)}, "a name or a number"),
         ({"image": True}, "a name or a number"),
-        ({"label": None}, "a name or a number"),
+        ({"image": None}, "a name or a number"),
         ({"label": 1.0}, "a name or a number"),
         ({"image_size": 3}, "2 names or numbers"),
         ("image", "must be a dict"),
@@ -596,15 +596,18 @@ def test_a_table_of_one_class_needs_no_column_for_it(tables, size, verify):
     start = "image,width,height,xmin" if size else "image,xmin"
     form = f"{{image}},{WIDTH},{HEIGHT},{{box}}" if size else "{image},{box}"
     text = f"{start},ymin,xmax,ymax\n" + rows_of(PIXELS, form)
-    dataset = tables.read(text, class_names=["car"], verify=verify)
+    options = {"columns": {"label": None}, "class_names": ["car"]}
+    dataset = tables.read(text, **options, verify=verify)
     assert np.allclose(dataset.boxes, FRACTIONS, atol=1e-6)
     assert [record.class_name for record in dataset] == ["car", "car"]
+    # It must be asked for: the class may stand in a column of another name.
+    error = tables.refuse(text, class_names=["car"])
+    assert 'columns={"label": None}` and `class_names`' in str(error)
     for class_names in (None, ["car", "van"]):
-        error = tables.refuse(text, class_names=class_names)
-        assert "no column for the label" in str(error)
-        assert "`class_names` with the one class" in str(error)
+        error = tables.refuse(text, columns={"label": None}, class_names=class_names)
+        assert "`class_names`: no column for the label" in str(error)
     # By numbers, and a row without a box.
-    columns = {"image": 0, "box": (-4, -3, -2, -1)}
+    columns = {"image": 0, "box": (-4, -3, -2, -1), "label": None}
     text = rows_of(PIXELS, form)
     dataset = tables.read(text, class_names=["car"], columns=columns)
     assert np.allclose(dataset.boxes, FRACTIONS, atol=1e-6)
@@ -623,10 +626,10 @@ def test_via_regions_of_one_class_need_no_attribute(tables):
         "filename,file_size,file_attributes,region_count,region_id,"
         f'region_shape_attributes,region_attributes\na.png,1,"{{}}",1,0,{shape},"{{}}"\n'
     )
-    dataset = tables.read(text, class_names=["car"])
+    dataset = tables.read(text, class_names=["car"], columns={"label": None})
     assert np.allclose(dataset.boxes, FRACTIONS[:1], atol=1e-6)
     assert dataset[0].class_name == "car"
-    assert "missing label" in str(tables.refuse(text))
+    assert "missing label" in str(tables.refuse(text, class_names=["car"]))
 
 
 @pytest.mark.parametrize("verify", [True, False])
@@ -637,7 +640,7 @@ def test_sides_of_the_image_are_not_those_of_the_box(tables, sides, verify):
     )
     text = f"image,width,height,x,y,{sides},class\n{rows}"
     error = tables.refuse(text, verify=verify)
-    assert "width and height of the box, or of the image?" in str(error)
+    assert "sides of the box or of the image" in str(error)
     box = ("x", "y", *sides.split(","))
     dataset = tables.read(
         text,
@@ -650,7 +653,7 @@ def test_sides_of_the_image_are_not_those_of_the_box(tables, sides, verify):
     assert np.allclose(dataset.boxes[0], [0.25, 0.25, right, bottom], atol=1e-6)
     # Boxes that do reach to the border are no error if the columns are named.
     text = "image,class,x,y,width,height\na.png,cat,40,10,45,40\n"
-    assert "or of the image?" in str(tables.refuse(text, verify=verify))
+    assert "sides of the box or" in str(tables.refuse(text, verify=verify))
     columns = {"box": ("x", "y", "width", "height")}
     dataset = tables.read(text, columns=columns, verify=verify)
     assert np.allclose(dataset.boxes, [[0.5, 0.25, 1, 1]])
@@ -662,9 +665,16 @@ def test_width_and_height_that_are_not_the_images(tables, verify):
     rows = "a.png,20,10,60,40,40,30,cat\nb.png,0,0,8,20,8,20,bird"
     text = f"image,xmin,ymin,xmax,ymax,width,height,class\n{rows}"
     error = tables.refuse(text, verify=verify)
-    reason = "size differs" if verify else "width and height of the box, or"
+    reason = "size differs" if verify else "sides of the box or of the"
     assert error.reason.startswith(reason) and "image_size" in str(error)
     check(tables.read(text, columns={"image_size": None}, verify=verify))
+
+
+def test_a_size_that_was_compared_with_the_image_is_clear(tables):
+    """Here one object reaches over the lower right corner."""
+    row = f"a.png,{WIDTH},{HEIGHT},cat,50,20,82,41"
+    dataset = tables.read(f"filename,width,height,class,xmin,ymin,xmax,ymax\n{row}")
+    assert np.allclose(dataset.boxes, [[50 / 80, 0.5, 1, 1]])
 
 
 def test_another_separator_is_told(tables):

@@ -212,9 +212,11 @@ def test_an_image_whose_file_is_bad_is_no_image_without_an_object(tmp_path):
         Image.new("RGB", (WIDTH, HEIGHT)).save(images / f"{name}.png")
     options = {"without_box": "negative", "on_error": "skip"}
 
-    def check(dataset, reason, missing):
+    def check(dataset, **skipped):
         assert [(r.name, r.presence) for r in dataset] == [("a.png", 1), ("c.png", 0)]
-        assert dataset.summary().skipped == {missing: ("train/b",), reason: ("b.png",)}
+        assert dataset.summary().skipped == {
+            reason.replace("_", " "): (name,) for reason, name in skipped.items()
+        }
 
     box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
     for name, label in (("a", "cat"), ("b", "")):
@@ -227,10 +229,22 @@ def test_an_image_whose_file_is_bad_is_no_image_without_an_object(tmp_path):
         (files / f"{name}.json").write_text(content)
         where = files if label == "" else images
         (where / f"{name}.txt").write_text("0 .5 .5 .5 .5")
-    dataset = read_voc(images, files.parent, **options)
-    check(dataset, "an XML file of this name has an error", "missing name")
-    dataset = read_labelme(images, files.parent, **options)
-    check(dataset, "a JSON file of this name has an error", "missing label")
+    check(read_voc(images, files.parent, **options), missing_name="train/b")
+    check(read_labelme(images, files.parent, **options), missing_label="train/b")
+    # Where the names differ, the file itself names its image.
+    for suffix in (".xml", ".json"):
+        (files / f"b{suffix}").rename(files / f"other{suffix}")
+    check(read_voc(images, files.parent, **options), missing_name="train/other")
+    check(read_labelme(images, files.parent, **options), missing_label="train/other")
+    # Where it says nothing, its own name is all there is.
+    (files / "b.xml").write_text("damaged")
+    (files / "b.json").write_text("damaged")
+    for suffix in (".xml", ".json"):
+        (files / f"other{suffix}").unlink()
+    bad = {"an_XML_file_of_this_name_has_an_error": "b.png"}
+    check(read_voc(images, files.parent, **options), not_XML="train/b", **bad)
+    bad = {"a_JSON_file_of_this_name_has_an_error": "b.png"}
+    check(read_labelme(images, files.parent, **options), not_JSON="train/b", **bad)
     (images / "a.txt").rename(files.parent / "a.txt")
     dataset = read_yolo(images, files.parent, ["cat"], **options)
     reason = "a text file of this name belongs to no image"

@@ -131,6 +131,20 @@ def test_predicted_poses_are_no_polygons(lines, rng, end, size, count):
     assert np.allclose(dataset.boxes, [[0.4, 0.4, 0.6, 0.6]], atol=1e-7)
 
 
+def test_poses_of_several_lengths_are_no_polygons(lines):
+    """As many flags say so, though a last flag may be the id of a track."""
+
+    def pose(x, y, count):
+        points = [f"{x + i / 1000} {y - i / 1000} 2" for i in range(count)]
+        return f"0 {x} {y} .2 .2 {' '.join(points)}"
+
+    texts = [pose(0.3, 0.3, 17), pose(0.4, 0.5, 17), pose(0.5, 0.5, 14)]
+    with pytest.raises(AnnotationError, match=r'`task="pose"`'):
+        lines.read(*texts)
+    dataset = lines.read(*texts, task="pose")
+    assert np.allclose(dataset.boxes[0], [0.2, 0.2, 0.4, 0.4], atol=1e-7)
+
+
 @pytest.mark.parametrize("task", ["auto", "segment"])
 def test_tracks_of_polygons(lines, task):
     square = "1 .2 .2 .4 .2 .4 .4 .2 .4"

@@ -579,3 +579,15 @@ def test_keras_compiles_no_resizing_that_xla_lacks(options, compiles):
     else:  # or the flag is no longer needed
         with pytest.raises(tf.errors.InvalidArgumentError):
             function(tf.zeros((2, 12, 16, 3)))
+
+
+def test_arrays_whose_numbers_a_backend_lacks_stay_arrays():
+    ids = np.array([2**40 + 7, 1])
+    data = {
+        "images": np.zeros((8, 8, 3), "uint8"),
+        "ids": ids,
+        "big": ids.astype(">i8"),
+    }
+    out = PadToSquare(8)(data)
+    for key in ("ids", "big"):
+        np.testing.assert_array_equal(to_numpy(out[key]), ids)

@@ -472,12 +472,45 @@ def test_quantized_localizers_are_refused(format, tmp_path):
         export_localizer(localizer, tmp_path / "x.xml", format)
 
 
-@pytest.mark.skipif("tf_saved_model" not in SQUARE, reason="one format is enough")
-def test_into_the_working_directory(tmp_path, monkeypatch):
-    (tmp_path / "served").mkdir()
-    monkeypatch.chdir(tmp_path / "served")
-    export_localizer(build_localizer(tiny_backbone(), 3), ".", image="square")
-    assert (tmp_path / "served" / "saved_model.pb").exists()
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`")
+@pytest.mark.parametrize(
+    ("mode", "format"),
+    [
+        ("int8", "tf_saved_model"),
+        ("int8", "onnx"),
+        ("int8", "torch"),
+        ("int4", "onnx"),
+        ("int4", "litert"),
+        ("int4", "openvino"),
+    ],
+)
+def test_quantized_localizers_as_the_docs_promise(mode, format, tmp_path, rng):
+    if format not in SQUARE or (format == "openvino" and BACKEND != "tensorflow"):
+        pytest.skip(f"not from {BACKEND}")
+    runtimes.skip_without(format, BACKEND)
+    localizer = moved_localizer(class_names=NAMES)
+    localizer.quantize(mode)
+    path = tmp_path / runtimes.NAMES.get(format, "model")
+    export_localizer(localizer, path, format, image="square")
+    run = runtimes.load(format, path)
+    for height, width in ((90, 60), (64, 64), (50, 120)):
+        image = smooth_image(rng, height, width)
+        [expected] = localizer.localize(image)
+        square, size = letterbox(image, SIZE)
+        found = run(image=square, image_size=np.array(size, "int32"))
+        np.testing.assert_allclose(found["scores"], expected.scores, atol=0.02)
+        np.testing.assert_allclose(found["box"], expected.box, atol=1.5)
+
+
+def test_the_working_directory_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    localizer = build_localizer(tiny_backbone(), 3)
+    for path in (".", tmp_path):
+        with pytest.raises(
+            ValueError, match="`path` must not be the working directory"
+        ):
+            export_localizer(localizer, path, SQUARE[0], image="square")
+    assert Path("../" + tmp_path.name).resolve() == Path.cwd()
 
 
 def test_an_ending_of_another_kind(tmp_path):

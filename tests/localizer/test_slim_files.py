@@ -71,3 +71,18 @@ def test_a_layer_of_ones_own_need_not_be_registered(tmp_path, rng):
     images = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     for key, value in loaded.predict(images, verbose=0).items():
         np.testing.assert_array_equal(value, localizer.predict(images, verbose=0)[key])
+
+
+def test_two_layers_of_ones_own_with_one_name_are_refused(tmp_path):
+    def make(factor):
+        class Own(keras.layers.Layer):
+            def call(self, inputs):
+                return inputs * factor
+
+        return Own()
+
+    layers = [keras.Input((32, 32, 3)), make(2.0), make(-3.0)]
+    backbone = keras.Sequential([*layers, keras.layers.Conv2D(4, 8, strides=8)])
+    localizer = build_localizer(backbone, 2, preprocessing=None)
+    with pytest.raises(ValueError, match=r"two classes.*called Own.*register"):
+        localizer.save(tmp_path / "slim.keras", include_optimizer=False)

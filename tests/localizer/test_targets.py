@@ -425,7 +425,8 @@ def test_accuracy_against_counts(rng):
         assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
     # One unit: the probability of the second class.
     unit, ids = rng.uniform(0, 1, (40, 1)).astype("float32"), ids % 2
-    for true in (ids, ids[:, None], np.eye(2)[ids]):
+    soft = np.where(ids, 0.9, 0.1)[:, None]
+    for true in (ids, ids[:, None], np.eye(2)[ids], soft):
         metric = LabelAccuracy.from_config(LabelAccuracy(2).get_config())
         metric.update_state(true, unit)
         expected = ((unit[:, 0] > 0.5) == ids).mean()
@@ -467,7 +468,9 @@ def test_an_output_without_a_loss_needs_no_target(form, batch):
         localizer.fit(x, {"label": y["label"]}, verbose=0)
 
 
-def test_a_list_of_callbacks_of_keras(batch):
+@pytest.mark.parametrize("params", [{}, {"epochs": 2, "steps": 1}])
+def test_a_list_of_callbacks_of_keras(params, batch):
+    """Whatever epochs and steps it was made with, it trains as its callbacks do."""
     x, y, w = batch
     localizer = build_localizer(tiny_backbone(), 3)
     start = localizer.get_weights()
@@ -478,13 +481,40 @@ def test_a_list_of_callbacks_of_keras(batch):
         localizer.set_weights(start)
         localizer.compile()
         options = {"sample_weight": w, "batch_size": 2, "epochs": 3, "verbose": 0}
-        localizer.fit(x, y, callbacks=callbacks, **options)
+        history = localizer.fit(x, y, callbacks=callbacks, **options)
+        assert len(history.history["loss"]) == 3
         return localizer.get_weights()
 
     expected = train([nan])
-    listed = keras.callbacks.CallbackList([nan], model=localizer, add_history=True)
-    listed.set_params({"epochs": 3, "steps": -(-len(x) // 2)})
+    listed = keras.callbacks.CallbackList(
+        [nan], model=localizer, add_history=True, **params
+    )
     for _ in range(2):
         for one, other in zip(train(listed), expected):
             np.testing.assert_array_equal(one, other)
         assert len(listed.callbacks) == 2
+
+
+def test_a_target_of_none_is_one_that_is_missing(batch):
+    x, y, _ = batch
+    localizer = build_localizer(tiny_backbone(), 3, presence=True)
+    localizer.compile(loss={"presence": None})
+    y = {"label": y["label"], "box": y["box"]}
+    expected = localizer.evaluate(x, y, verbose=0, return_dict=True)
+    assert expected["box_iou"] > 0
+    in_order = [{**y, "presence": None}[name] for name in localizer.output_names]
+    for targets in ({**y, "presence": None}, in_order):
+        found = localizer.evaluate(x, targets, verbose=0, return_dict=True)
+        assert found == pytest.approx(expected)
+    localizer.compile()
+    with pytest.raises(ValueError, match="`y` must have a target for each"):
+        localizer.evaluate(x, {**y, "presence": None}, verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_labels_alone_with_a_quality(batch):
+    x, y, _ = batch
+    localizer = build_localizer(tiny_backbone(), 3, quality=True)
+    localizer.compile(loss={"box": None, "quality": None})
+    history = localizer.fit(x, {"label": y["label"]}, verbose=0).history
+    assert set(history) == {"loss", "label_accuracy", "label_loss"}

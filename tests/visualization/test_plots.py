@@ -102,7 +102,7 @@ def test_images_that_were_skipped_and_pairs(tmp_path):
     assert figure.axes[1].get_title() == "could not be read"
     with pytest.raises(ImageError, match=r"b\.png"):
         plot_localizations(paths, [one, one])
-    with pytest.raises(ValueError, match="`iter_localize` gives pairs"):
+    with pytest.raises(ValueError, match=r"`predictions`.*`iter_localize` gives pairs"):
         plot_localizations(paths, [("a.png", one), ("b.png", None)])
 
 
