@@ -4,7 +4,7 @@ from typing import Unpack
 
 from keras_localize.checks import check_non_negative_int
 from keras_localize.datasets import LocalizationDataset
-from keras_localize.datasets.dataset_argument import check_dataset
+from keras_localize.datasets.dataset_argument import check_filled
 from keras_localize.localizer import LocalizeOptions, Localizer
 from keras_localize.localizer.class_names import check_known_classes
 from keras_localize.report import LocalizationReport, report_localizations
@@ -55,8 +55,7 @@ def evaluate_localizer(
         raise ValueError(
             f"`localizer` must be a Localizer. Received: {type(localizer).__name__}"
         )
-    if len(check_dataset(dataset, "dataset")) == 0:
-        raise ValueError("`dataset` must hold images. Received: an empty dataset")
+    check_filled(dataset, "dataset")
     check_non_negative_int(worst, "worst")
     check_known_classes(localizer, dataset, "dataset")
     answers = localizer.localize(dataset, batch_size, **options)

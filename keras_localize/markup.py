@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 __all__ = ["OUTER_COLOUR", "PREDICTED_COLOUR", "TRUE_COLOUR", "boxed", "escaped"]
-__all__ += ["jpeg_uri", "table"]
+__all__ += ["jpeg_uri", "printable", "table"]
 
 TRUE_COLOUR = "#00c853"
 PREDICTED_COLOUR = "#ff1744"
@@ -27,9 +27,12 @@ _STYLES = {
 
 def escaped(text: Any) -> str:
     """Text that HTML shows as it is, in content and in quoted attributes."""
-    # A file name that is no valid UTF-8 has surrogates, which no file can hold.
-    shown = str(text).encode("utf-8", "replace").decode("utf-8")
-    return html.escape(shown, quote=True)
+    return html.escape(printable(str(text)), quote=True)
+
+
+def printable(text: str) -> str:
+    """Text without the surrogates of a file name that is no UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def table(rows: Iterable[Sequence[Any]], header: Sequence[Any] = ()) -> str:

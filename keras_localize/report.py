@@ -16,9 +16,10 @@ from keras_localize.checks import (
     check_positive_int,
 )
 from keras_localize.datasets import LocalizationDataset
-from keras_localize.datasets.dataset_argument import check_dataset
+from keras_localize.datasets.dataset_argument import check_filled
 from keras_localize.datasets.real_sizes import with_real_sizes
 from keras_localize.localizer import Localization
+from keras_localize.localizer.class_names import name_of_id
 from keras_localize.reporting.plain import plain
 from keras_localize.reporting.presented import Presented
 
@@ -228,8 +229,7 @@ def report_localizations(
     >>> report.label_accuracy, report.confusion
     (0.5, {'disc': {'disc': 1}, 'square': {'disc': 1}})
     """
-    if len(check_dataset(dataset, "dataset")) == 0:
-        raise ValueError("`dataset` must hold images. Received: an empty dataset")
+    check_filled(dataset, "dataset")
     check_non_negative_int(worst, "worst")
     localizations = list(localizations)
     check_answers(localizations)
@@ -376,20 +376,13 @@ def _confusion(
     confusion: dict[str, Counter] = {name: Counter() for name in class_names}
     for row in rows:
         if row.right is not None and row.true_class is not None:
-            predicted = row.answer.class_name or _nameless(
+            predicted = row.answer.class_name or name_of_id(
                 row.answer.label, class_names
             )
             if row.answer.box is None:
                 predicted = "no object"
             confusion[row.true_class][predicted] += 1
     return {name: dict(counts) for name, counts in confusion.items() if counts}
-
-
-def _nameless(label: int | None, class_names: Sequence[str]) -> str:
-    """The name of a class id of a localizer without class names."""
-    if label is not None and 0 <= label < len(class_names):
-        return class_names[label]
-    return f"class {label}"
 
 
 def _or_none(value: float) -> Any:

@@ -71,8 +71,19 @@ def hull(points: Iterable[Sequence[float]]) -> Corners:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def turned(corners: Corners, degrees: float) -> Corners:
-    """The smallest box that holds a box turned about its centre."""
+def turned(corners: Corners, rotation: object, notes: list[str]) -> Corners:
+    """The smallest box that holds a box turned about its centre.
+
+    Args:
+        corners: the box before it was turned.
+        rotation: the box's attribute of this name, as CVAT writes it: degrees. What is
+            no number turns nothing.
+        notes: takes up that the box was turned.
+    """
+    degrees = degrees_of(rotation)
+    if not degrees:
+        return corners
+    notes.append(ROTATED)
     x0, y0, x1, y1 = corners
     x, y, width, height = (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
     cosine = abs(math.cos(math.radians(degrees)))
@@ -82,10 +93,10 @@ def turned(corners: Corners, degrees: float) -> Corners:
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
-def rotation(value: object) -> float:
-    """The attribute `rotation` of a box, as CVAT writes it: degrees, 0 for none."""
+def degrees_of(rotation: object) -> float:
+    """The attribute `rotation` of a box as a number, 0 for what is none."""
     try:
-        degrees = float(str(value))
+        degrees = float(str(rotation))
     except ValueError:
         return 0.0
     return degrees if math.isfinite(degrees) else 0.0

@@ -8,12 +8,10 @@ from typing import Any
 from keras_localize import types
 from keras_localize.checks import check_positive_int
 from keras_localize.datasets.annotation import (
-    ROTATED,
     AnnotatedObject,
     Annotation,
     Corners,
     hull,
-    rotation,
     turned,
 )
 from keras_localize.datasets.annotation_files import TABLE_LIMIT
@@ -27,6 +25,7 @@ from keras_localize.datasets.coco_json import (
     number,
     read_categories,
     read_coco_json,
+    rotation_of,
 )
 from keras_localize.datasets.collector import Collector
 from keras_localize.datasets.dataset import LocalizationDataset
@@ -234,24 +233,13 @@ def _objects(
         if bounds is not None and bounds != []:
             place = f"{place}.bbox"
             corners = _corners(bounds, path, place)
-            degrees = _rotation(annotation)
-            if degrees:
-                corners = turned(corners, degrees)
-                notes.append(ROTATED)
+            corners = turned(corners, rotation_of(annotation), notes)
         elif polygons:
             place = f"{place}.segmentation"
             corners = _around(polygons, path, place)
             notes.append("box around a polygon")
         objects.append(AnnotatedObject(categories[category], corners, field=place))
     return objects
-
-
-def _rotation(annotation: Entry) -> float:
-    """The degrees by which CVAT turned a box that has no polygon."""
-    attributes = annotation.get("attributes")
-    if annotation.get("segmentation") or not isinstance(attributes, dict):
-        return 0.0
-    return rotation(attributes.get("rotation"))
 
 
 def _flag(annotation: Entry, key: str, path: Path, place: str) -> bool:

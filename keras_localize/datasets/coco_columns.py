@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_localize.datasets.annotation import rotation
-from keras_localize.datasets.coco_json import Entry, Id, as_id
+from keras_localize.datasets.annotation import degrees_of
+from keras_localize.datasets.coco_json import Entry, Id, as_id, rotation_of
 from keras_localize.datasets.simple_records import Columns
 
 _NUMBERS = {int, float}
@@ -38,12 +38,14 @@ def coco_columns(
     places: dict[Id | None, int] = {key: i for i, key in enumerate(categories)}
     image = np.array([positions.get(i, -1) for i in ids(annotations, "image_id")], int)
     labels = np.array([places.get(i, -1) for i in ids(annotations, "category_id")], int)
-    left_out = [bool(a.get("iscrowd") or a.get("ignore")) for a in annotations]
-    turned = [i for i, a in enumerate(annotations) if a.get("attributes")]
-    for place in turned:
-        attributes = annotations[place]["attributes"]
-        if isinstance(attributes, dict) and rotation(attributes.get("rotation")):
-            left_out[place] = True
+    left_out = [
+        bool(
+            a.get("iscrowd")
+            or a.get("ignore")
+            or (a.get("attributes") and degrees_of(rotation_of(a)))
+        )
+        for a in annotations
+    ]
     labels[np.array(left_out, bool)] = -1
     corners = _corners(annotations)
     with np.errstate(all="ignore"):

@@ -121,3 +121,11 @@ def read_categories(
     return Categories(
         dict(in_order), [name for name in roots.values() if name not in classes]
     )
+
+
+def rotation_of(annotation: Entry) -> Any:
+    """The attribute `rotation` of a box without a polygon, as CVAT writes it."""
+    attributes = annotation.get("attributes")
+    if annotation.get("segmentation") or not isinstance(attributes, dict):
+        return None
+    return attributes.get("rotation")

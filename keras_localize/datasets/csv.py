@@ -168,8 +168,9 @@ def read_csv(
     collector = Collector(policy, class_names)
     reader: BoxRows | ViaRows | ColumnRows | None = None
     parts = simple = only_class = None
-    if len(collector.class_names or []) == 1:
-        [only_class] = collector.class_names or []
+    names = collector.class_names or []
+    if given.get("label") == () and len(names) == 1:
+        only_class = names[0]
     positions: dict[str, int] = {}
     if policy.trusts_sizes:
         reader = column_rows(path, given, bounding_box_format, only_class, max_bytes)
@@ -263,8 +264,6 @@ def _row_reader(
             received={"columns": given, "bounding_box_format": bounding_box_format},
         )
     attribute = next(iter(given.get("label", ())), None)
-    # As for other tables, it must be asked for.
-    only_class = only_class if given.get("label") == () else None
     return ViaRows(table, None if attribute is None else str(attribute), only_class)
 
 

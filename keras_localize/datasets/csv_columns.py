@@ -133,7 +133,7 @@ def find_columns(
         table: the table.
         given: the columns that the user names, as `check_columns` gives them.
         asked: `bounding_box_format`, or None: as the names of the columns say.
-        only_class: the only class that there is, or None.
+        only_class: the class of all rows, where the user says that no column has it.
 
     Raises:
         AnnotationError: for a column that is not there, that cannot be distinguished

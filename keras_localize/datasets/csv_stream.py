@@ -93,7 +93,7 @@ def column_rows(
         path: the table.
         given: the columns that the user names, as `check_columns` gives them.
         bounding_box_format: the user's, or None.
-        only_class: the only class that there is, or None.
+        only_class: as `find_columns` takes it.
         max_bytes: a larger table is left to `read_table`, which refuses it.
     """
     try:

@@ -13,3 +13,10 @@ def check_dataset(value: Any, argument: str) -> LocalizationDataset:
             f"made of one. Received: {type(value).__name__}"
         )
     return value
+
+
+def check_filled(value: Any, argument: str) -> LocalizationDataset:
+    """As `check_dataset`, and a ValueError for a dataset without images too."""
+    if len(check_dataset(value, argument)) == 0:
+        raise ValueError(f"`{argument}` must hold images. Received: an empty dataset")
+    return value

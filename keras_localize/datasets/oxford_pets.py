@@ -191,7 +191,7 @@ def _annotation(
         # The XML's own names are only cat and dog; the list knows the breed.
         heads = [
             replace(head, class_name=label)
-            for head in read_objects(root, xml, one_based=True)
+            for head in read_objects(root, xml, one_based=True, notes=[])
         ] or heads
     return Annotation(name, images / f"{name}.jpg", source, heads, size)
 

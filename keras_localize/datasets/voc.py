@@ -8,13 +8,7 @@ from xml.parsers import expat
 
 from keras_localize import types
 from keras_localize.checks import check_positive_int
-from keras_localize.datasets.annotation import (
-    ROTATED,
-    AnnotatedObject,
-    Corners,
-    rotation,
-    turned,
-)
+from keras_localize.datasets.annotation import AnnotatedObject, Corners, turned
 from keras_localize.datasets.annotation_files import (
     RECORD_LIMIT,
     finite,
@@ -170,7 +164,7 @@ def parse_xml(path: Path, max_bytes: int = RECORD_LIMIT) -> Element:
 
 
 def read_objects(
-    root: Element, path: Path, one_based: bool, notes: list[str] | None = None
+    root: Element, path: Path, one_based: bool, notes: list[str]
 ) -> list[AnnotatedObject]:
     """Every `<object>`, its corners half-open and in pixels.
 
@@ -191,11 +185,7 @@ def read_objects(
         corners = None
         if bounds is not None:
             corners = _corners(bounds, path, place, one_based)
-            degrees = _rotation(element)
-            if degrees:
-                corners = turned(corners, degrees)
-                if notes is not None:
-                    notes.append(ROTATED)
+            corners = turned(corners, _rotation(element), notes)
         elif _has_shape(element):
             raise AnnotationError(path, "a shape and no box", field=place)
         objects.append(AnnotatedObject(name, corners, field=place))
@@ -242,12 +232,12 @@ def _local(tag: str) -> str:
     return tag.rpartition(":")[2]
 
 
-def _rotation(element: Element) -> float:
-    """The degrees of CVAT's attribute `rotation`."""
+def _rotation(element: Element) -> str | None:
+    """CVAT's attribute `rotation`."""
     for attribute in element.iter("attribute"):
         if (attribute.findtext("name") or "").strip() == "rotation":
-            return rotation((attribute.findtext("value") or "").strip())
-    return 0.0
+            return attribute.findtext("value")
+    return None
 
 
 def _has_shape(element: Element) -> bool:

@@ -138,10 +138,11 @@ def read_yolo(
         for stem in used.values()
         if stem is not None
     }
+    good = [each for each in lines.values() if not isinstance(each, AnnotationError)]
     if task == "auto":
-        task = _task_of(lines, labels_dir)
+        task = _task_of(good, labels_dir)
     if task in ("auto", "segment"):
-        _leave_tracks_out(lines)
+        _leave_tracks_out(good)
     without_image = {
         stem: file
         for stem, file in files.items()
@@ -207,10 +208,9 @@ def _read_lines(
     return lines
 
 
-def _task_of(lines: dict[str, list[_Line] | AnnotationError], labels_dir: Path) -> Task:
+def _task_of(files: list[list[_Line]], labels_dir: Path) -> Task:
     """What the lines of a set are: `"pose"`, or boxes and polygons, `"auto"`."""
-    good = [each for each in lines.values() if not isinstance(each, AnnotationError)]
-    poses = are_poses(values for each in good for *_, values in each)
+    poses = are_poses(values for lines in files for *_, values in lines)
     if poses is None:
         raise AnnotationError(
             labels_dir,
@@ -223,14 +223,13 @@ def _task_of(lines: dict[str, list[_Line] | AnnotationError], labels_dir: Path) 
     return "pose" if poses else "auto"
 
 
-def _leave_tracks_out(lines: dict[str, list[_Line] | AnnotationError]) -> None:
+def _leave_tracks_out(files: list[list[_Line]]) -> None:
     """Cuts confidences and ids of tracks off polygons, where all have them."""
-    good = [each for each in lines.values() if not isinstance(each, AnnotationError)]
-    if end_in_tracks(values for each in good for *_, values in each):
-        for each in good:
-            each[:] = [
+    if end_in_tracks(values for lines in files for *_, values in lines):
+        for lines in files:
+            lines[:] = [
                 (place, name, values[:-2] if len(values) >= 8 else values)
-                for place, name, values in each
+                for place, name, values in lines
             ]
 
 

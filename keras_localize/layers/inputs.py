@@ -77,6 +77,9 @@ def _tensor_of(value: Any) -> Any:
         tensor = ops.convert_to_tensor(value)
     except (TypeError, ValueError):
         return value
+    # Of the same dtype the numbers are the same: nothing waits for a device.
+    if value.dtype == keras.backend.standardize_dtype(tensor.dtype):
+        return tensor
     same = np.array_equal(to_numpy(tensor), value, equal_nan=value.dtype.kind == "f")
     return tensor if same else value
 

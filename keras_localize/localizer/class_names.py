@@ -136,3 +136,10 @@ def _in_order(names: Mapping[int, str]) -> list[str]:
             f"class_names={dict(names)!r}"
         )
     return [names[label] for label in range(len(names))]
+
+
+def name_of_id(label: int | None, class_names: Sequence[str]) -> str:
+    """The name of a class id, as answers without class names have it alone."""
+    if label is not None and 0 <= label < len(class_names):
+        return str(class_names[label])
+    return f"class {label}"

@@ -10,7 +10,7 @@ import keras
 from keras_localize import types
 from keras_localize.checks import check_choice
 from keras_localize.datasets import LocalizationDataset
-from keras_localize.datasets.dataset_argument import check_dataset
+from keras_localize.datasets.dataset_argument import check_filled
 from keras_localize.files import replacing
 from keras_localize.localizer.exporting.int8 import samples_of
 from keras_localize.localizer.exporting.litert import write_litert
@@ -267,10 +267,8 @@ def _check_precision(
             "`representative_dataset` must be given with precision='int8', and only "
             f"then. Received: precision={precision!r}, representative_dataset={dataset}"
         )
-    if dataset is not None and not check_dataset(dataset, "representative_dataset"):
-        raise ValueError(
-            "`representative_dataset` must hold images. Received: an empty dataset"
-        )
+    if dataset is not None:
+        check_filled(dataset, "representative_dataset")
     if precision == "int8" and batched:
         raise ValueError(
             "`batched=True` needs precision='float32' or 'float16'. Received: "

@@ -55,12 +55,10 @@ def unchanging(image: Any) -> Any:
     try:
         if isinstance(image, ImageFile.ImageFile):
             return load(image)
-        return content(image) if hasattr(image, "read") else _copied(image)
+        if hasattr(image, "read"):
+            return content(image)
     except ImageError as error:
         return error
-
-
-def _copied(image: Any) -> Any:
     return image.copy() if isinstance(image, Image.Image) else image
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_localize.checks import check_positive_int
 from keras_localize.datasets import LocalizationDataset
-from keras_localize.datasets.dataset_argument import check_dataset
+from keras_localize.datasets.dataset_argument import check_filled
 from keras_localize.files import replacing
 from keras_localize.localizer import LocalizeOptions, Localizer
 from keras_localize.types import Path
@@ -68,8 +68,7 @@ class LocalizationGallery(keras.callbacks.Callback):
         **options: Unpack[LocalizeOptions],
     ) -> None:
         super().__init__()
-        if len(check_dataset(dataset, "dataset")) == 0:
-            raise ValueError("`dataset` must hold images. Received: an empty dataset")
+        check_filled(dataset, "dataset")
         count = min(check_positive_int(count, "count"), len(dataset))
         chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int)
         self.dataset = dataset[np.unique(chosen)]

@@ -13,9 +13,10 @@ from keras_localize.checks import check_answers, check_positive_int
 from keras_localize.datasets import LocalizationDataset, Record
 from keras_localize.images import ImageError, load
 from keras_localize.localizer import Localization
+from keras_localize.localizer.class_names import name_of_id
 from keras_localize.localizer.predictions import class_probabilities
 from keras_localize.localizer.sources import each_source
-from keras_localize.markup import PREDICTED_COLOUR, TRUE_COLOUR
+from keras_localize.markup import PREDICTED_COLOUR, TRUE_COLOUR, printable
 from keras_localize.types import ArrayLike, BoundingBoxFormat
 from keras_localize.visualization.figure import grid
 
@@ -109,9 +110,7 @@ def plot_localizations(
         axis.set_axis_off()
         below = {"ha": "center", "va": "top", "transform": axis.transAxes}
         small = {"fontsize": 7, "color": "grey", "parse_math": False}
-        # The name of a file may be no UTF-8.
-        shown = name.encode("utf-8", "replace").decode()
-        axis.text(0.5, -0.02, shown, **below, **small)
+        axis.text(0.5, -0.02, printable(name), **below, **small)
         pixels = _pixels(image, guess.skipped)
         if pixels is None:
             axis.set_title("could not be read", fontsize=9)
@@ -255,9 +254,7 @@ def _names_and_scores(
 def _class_name(index: int, class_names: Sequence[str] | None) -> str | None:
     if index < 0:  # an image without an object
         return None
-    if class_names is None or index >= len(class_names):
-        return f"class {index}"
-    return str(class_names[index])
+    return name_of_id(index, () if class_names is None else class_names)
 
 
 def _counted(entries: Any, argument: str, count: int) -> Any:

@@ -207,7 +207,7 @@ def test_rotated_rectangles(tmp_path, export):
         names = ("a.jpg", "b.jpg")
         assert dataset.summary().handled == {"box around a rotated rectangle": names}
     assert np.allclose(
-        turned_box((0, 0, 2, 2), 45), np.array([-1, -1, 1, 1]) * 2**0.5 + 1
+        turned_box((0, 0, 2, 2), 45, []), np.array([-1, -1, 1, 1]) * 2**0.5 + 1
     )
 
 
